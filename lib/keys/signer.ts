@@ -1,0 +1,26 @@
+import type { Certificate } from './certificate.ts'
+import type { PublicKey } from './public-key.ts'
+
+/**
+ * Anything that can sign with a public key it shows: a file key, an agent key, a certificate over either, a token.
+ * User authentication, host keys, SSHSIG and certificate signing see nothing else.
+ */
+export interface Signer {
+  readonly publicKey: PublicKey
+  /** When set, it is shown to the peer instead of the bare key, under the `-cert-v01@openssh.com` algorithm names. */
+  readonly certificate?: Certificate
+  /**
+   * Public key algorithm names it can be used under, best first, as in RFC 8332 §3 and PROTOCOL.certkeys: for an RSA key
+   * `rsa-sha2-512`, `rsa-sha2-256`, `ssh-rsa`; with a certificate, the certificate algorithm names.
+   */
+  readonly algorithms: readonly string[]
+  /** What goes on the wire as "public key blob": the certificate's, else the key's. */
+  readonly blob: Buffer
+  /** From where it comes: a file's name, or the comment that the agent holds. For logs. */
+  readonly comment: string
+  /**
+   * Signs under one of `algorithms`; resolves to the encoded signature (string format, string bytes).
+   * @throws KeyError | AgentError
+   */
+  sign(data: Buffer, algorithm: string): Promise<Buffer>
+}
