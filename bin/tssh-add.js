@@ -1,0 +1,6 @@
+#!/usr/bin/env node
+import module from 'node:module'
+
+module.enableCompileCache?.()
+const { main, run } = await import('../dist/commands/tssh-add/main.js')
+await run(main)
