@@ -1,0 +1,265 @@
+import type { PacketOpener, PacketSealer } from '../algorithms/cipher.ts'
+import type { Compressor, Decompressor } from '../algorithms/compression.ts'
+import { ProtocolError } from '../errors.ts'
+import { Writer } from '../wire/writer.ts'
+
+/** Largest packet_length taken, in bytes; RFC 4253 §6.1 asks for 35000, OpenSSH takes 256 KiB. */
+export const maxPacketLength = 256 * 1024
+/** Room before the payload in an outgoing packet: packet_length and padding_length. */
+const headerLength = 5
+const minPadding = 4
+
+/** Before the first NEWKEYS: packets in the clear. */
+export const plainSealer: PacketSealer = {
+  blockLength: 8,
+  lengthApart: false,
+  seal(_sequence, packet, out) {
+    out.push(Buffer.from(packet))
+  },
+}
+
+export const plainOpener: PacketOpener = {
+  blockLength: 8,
+  lengthApart: false,
+  headLength: 4,
+  tagLength: 0,
+  openLength: (_sequence, head) => head.readUInt32BE(0),
+  open: (_sequence, sealed) => Buffer.from(sealed.subarray(4)),
+}
+
+/** What went through one direction; `bytes`, `packets` and `blocks` count from the last change of keys. */
+export interface Traffic {
+  bytes: number
+  packets: number
+  totalBytes: number
+  totalPackets: number
+}
+
+const noTraffic = (): Traffic => ({ bytes: 0, packets: 0, totalBytes: 0, totalPackets: 0 })
+
+function count(traffic: Traffic, bytes: number): void {
+  traffic.bytes += bytes
+  traffic.packets++
+  traffic.totalBytes += bytes
+  traffic.totalPackets++
+}
+
+/** Frames and seals outgoing payloads (RFC 4253 §6). The payload is written where it will be sealed, without a copy. */
+export class PacketOutput {
+  readonly traffic = noTraffic()
+  /** When set, payloads are compressed. */
+  compressor: Compressor | undefined
+  private readonly scratch = new Writer(4096)
+  private readonly fillRandom: (target: Buffer, offset: number, length: number) => void
+  private sealer = plainSealer
+  private sequence = 0
+
+  constructor(fillRandom: (target: Buffer, offset: number, length: number) => void) {
+    this.fillRandom = fillRandom
+  }
+
+  /** A Writer to which one payload is appended. */
+  begin(): Writer {
+    const { scratch } = this
+    // One giant message does not keep its room for ever.
+    if (scratch.buffer.length > 2 * maxPacketLength) scratch.buffer = Buffer.allocUnsafe(4096)
+    scratch.length = headerLength
+    return scratch
+  }
+
+  /** The payload written since `begin`, as a view. */
+  payload(): Buffer {
+    return this.scratch.buffer.subarray(headerLength, this.scratch.length)
+  }
+
+  /** Seals the payload written since `begin` and appends it to `out`. Returns the bytes appended. */
+  seal(out: Buffer[]): number {
+    const { scratch, sealer } = this
+    if (this.compressor) {
+      const compressed = this.compressor.compress(this.payload())
+      scratch.length = headerLength
+      scratch.bytes(compressed)
+    }
+    const { blockLength } = sealer
+    const counted = scratch.length - (sealer.lengthApart ? 4 : 0)
+    let padding = blockLength - (counted % blockLength)
+    if (padding < minPadding) padding += blockLength
+    const payloadEnd = scratch.reserve(padding)
+    if (sealer === plainSealer) scratch.buffer.fill(0, payloadEnd, payloadEnd + padding)
+    else this.fillRandom(scratch.buffer, payloadEnd, padding)
+    scratch.buffer.writeUInt32BE(scratch.length - 4, 0)
+    scratch.buffer[4] = padding
+    const first = out.length
+    sealer.seal(this.sequence, scratch.view(), out)
+    this.sequence = (this.sequence + 1) >>> 0
+    let bytes = 0
+    for (let i = first; i < out.length; i++) bytes += out[i]!.length
+    count(this.traffic, bytes)
+    return bytes
+  }
+
+  /** After our NEWKEYS. With strict key exchange the sequence number starts again at 0 (PROTOCOL §1.9). */
+  setKeys(sealer: PacketSealer, resetSequence: boolean): void {
+    this.sealer = sealer
+    this.compressor = undefined
+    this.traffic.bytes = 0
+    this.traffic.packets = 0
+    if (resetSequence) this.sequence = 0
+  }
+
+  /** Forgets the last payload: it may have held a password. */
+  wipe(): void {
+    this.scratch.buffer.fill(0)
+  }
+}
+
+/** Keys of the incoming direction. */
+export interface InputKeys {
+  readonly opener: PacketOpener
+  /** CBC with a MAC over the plaintext: an error must not show where in the packet it was (CVE-2008-5161). */
+  readonly hideErrors: boolean
+}
+
+/**
+ * Takes the bytes of the stream in chunks of any size and gives the payloads of whole packets. A packet that lies in
+ * one chunk is opened where it is; only one that straddles chunks is gathered.
+ */
+export class PacketInput {
+  readonly traffic = noTraffic()
+  /** When set, payloads are decompressed. */
+  decompressor: Decompressor | undefined
+  /** Sequence number of the packet that `next` gave last. */
+  lastSequence = 0
+  private opener = plainOpener
+  private hideErrors = false
+  private sequence = 0
+  private chunk: Buffer = Buffer.alloc(0)
+  private offset = 0
+  private readonly waiting: Buffer[] = []
+  private gather: Buffer = Buffer.allocUnsafe(1024)
+  private gathered = 0
+  /** packet_length of the packet that is arriving; 0 until its head was opened. */
+  private packetLength = 0
+  private discarding: { error: ProtocolError; bytes: number } | undefined
+
+  push(chunk: Buffer): void {
+    if (this.offset < this.chunk.length) {
+      this.waiting.push(chunk)
+      return
+    }
+    this.chunk = chunk
+    this.offset = 0
+  }
+
+  /** Whether bytes are there that `next` has not looked at. */
+  get pending(): boolean {
+    return this.offset < this.chunk.length
+  }
+
+  /**
+   * The payload of the next packet, a buffer of its own; undefined when more bytes are needed.
+   * @throws ProtocolError on a bad length, padding, MAC or compression
+   */
+  next(): Buffer | undefined {
+    if (this.discarding) return this.discard(this.discarding)
+    const { opener } = this
+    try {
+      if (this.packetLength === 0) {
+        const head = this.peek(opener.headLength)
+        if (!head) return undefined
+        const length = opener.openLength(this.sequence, head)
+        this.checkLength(length)
+        this.packetLength = length
+      }
+      const total = 4 + this.packetLength + opener.tagLength
+      const sealed = this.peek(total)
+      if (!sealed) return undefined
+      const opened = opener.open(this.sequence, sealed)
+      this.consume(total)
+      this.packetLength = 0
+      this.lastSequence = this.sequence
+      this.sequence = (this.sequence + 1) >>> 0
+      count(this.traffic, total)
+      return this.unpack(opened)
+    } catch (error) {
+      if (!this.hideErrors || !(error instanceof ProtocolError)) throw error
+      this.discarding = { error, bytes: maxPacketLength - this.gathered }
+      return this.discard(this.discarding)
+    }
+  }
+
+  /** After the peer's NEWKEYS. */
+  setKeys(keys: InputKeys, resetSequence: boolean): void {
+    this.opener = keys.opener
+    this.hideErrors = keys.hideErrors
+    this.decompressor = undefined
+    this.traffic.bytes = 0
+    this.traffic.packets = 0
+    if (resetSequence) this.sequence = 0
+  }
+
+  private checkLength(length: number): void {
+    const { blockLength, lengthApart } = this.opener
+    const counted = lengthApart ? length : length + 4
+    if (length < 5 || length > maxPacketLength || counted % blockLength !== 0) {
+      throw new ProtocolError('bad-packet-length', `Bad packet length ${length}.`)
+    }
+  }
+
+  private unpack(opened: Buffer): Buffer {
+    const padding = opened[0]!
+    if (padding < minPadding || padding >= opened.length - 1) {
+      throw new ProtocolError('bad-packet-length', `Corrupted padlen ${padding} on input.`)
+    }
+    const payload = opened.subarray(1, opened.length - padding)
+    if (!this.decompressor) return payload
+    const plain = this.decompressor.decompress(payload, maxPacketLength)
+    if (plain.length === 0) throw new ProtocolError('bad-compression', 'packet without a payload')
+    return plain
+  }
+
+  /** The first `count` bytes not yet consumed, or undefined (then they are being gathered). */
+  private peek(count: number): Buffer | undefined {
+    if (this.gathered === 0 && this.chunk.length - this.offset >= count) {
+      return this.chunk.subarray(this.offset, this.offset + count)
+    }
+    while (this.gathered < count && this.pending) this.gatherMore(count)
+    return this.gathered < count ? undefined : this.gather.subarray(0, count)
+  }
+
+  private gatherMore(count: number): void {
+    const taken = Math.min(count - this.gathered, this.chunk.length - this.offset)
+    const needed = this.gathered + taken
+    if (needed > this.gather.length) {
+      // Grows with what has arrived, not with what the peer promises.
+      const grown = Buffer.allocUnsafe(Math.max(needed, this.gather.length * 2))
+      this.gather.copy(grown, 0, 0, this.gathered)
+      this.gather = grown
+    }
+    this.chunk.copy(this.gather, this.gathered, this.offset, this.offset + taken)
+    this.gathered = needed
+    this.advance(taken)
+  }
+
+  private consume(count: number): void {
+    if (this.gathered > 0) this.gathered = 0
+    else this.advance(count)
+  }
+
+  private advance(count: number): void {
+    this.offset += count
+    if (this.offset < this.chunk.length) return
+    const next = this.waiting.shift()
+    this.offset = next ? 0 : this.chunk.length
+    if (next) this.chunk = next
+  }
+
+  private discard(discarding: { error: ProtocolError; bytes: number }): undefined {
+    while (this.pending) {
+      discarding.bytes -= this.chunk.length - this.offset
+      this.advance(this.chunk.length - this.offset)
+    }
+    if (discarding.bytes <= 0) throw discarding.error
+    return undefined
+  }
+}
