@@ -1,0 +1,106 @@
+import { ProtocolError, UsageError } from '../errors.ts'
+
+const kib = 1024
+const mib = 1024 * kib
+
+/** Bytes a peer may send on a new channel before a reader takes them. */
+export const defaultWindow = 2 * mib
+/** What a window may grow to while its reader keeps up: 160 MiB/s on a path of 100 ms. */
+export const maximumWindow = 16 * mib
+/** Largest data packet that we take and send, as OpenSSH's. */
+export const defaultMaximumPacket = 32 * kib
+/** By how much the windows of one connection may grow together: many channels cannot claim 16 MiB each. */
+export const growthBudget = 128 * mib
+
+/** Window credit is a uint32 (RFC 4254 §5.2). */
+const maximumCredit = 0xffffffff
+
+/** What the windows of one connection may still grow by. */
+export interface Growth {
+  left: number
+}
+
+/**
+ * What the peer may send to us (RFC 4254 §5.2). At all times `credit` + `unread` + what was taken but not yet granted
+ * again is `size`, so `unread`, which is the memory a peer can make us hold, never exceeds `size`.
+ */
+export class ReceiveWindow {
+  size: number
+  /** Bytes that the peer may still send. */
+  credit: number
+  /** Bytes that came and that no reader took. */
+  unread = 0
+  readonly #initial: number
+  readonly #refill: number
+  readonly #growth: Growth
+  #taken = 0
+  /** Bytes taken, and the most that were unread at once, since the last decision about growing. */
+  #streak = 0
+  #peak = 0
+
+  constructor(size: number, maximumPacket: number, growth: Growth) {
+    this.size = size
+    this.credit = size
+    this.#initial = size
+    this.#refill = 3 * maximumPacket
+    this.#growth = growth
+  }
+
+  /** @throws ProtocolError when the peer sends more than it may. */
+  receive(count: number): void {
+    if (count > this.credit) throw new ProtocolError('window-exceeded', 'peer sent more than the window allows')
+    this.credit -= count
+    this.unread += count
+    if (this.unread > this.#peak) this.#peak = this.unread
+  }
+
+  /**
+   * A reader took `count` bytes. Returns how much to grant the peer by WINDOW_ADJUST, or 0: it is time after half the
+   * window or three maximum packets.
+   */
+  take(count: number): number {
+    if (!(count >= 0 && count <= this.unread)) throw new UsageError('more bytes consumed than the channel delivered')
+    this.unread -= count
+    this.#taken += count
+    this.#streak += count
+    if (this.#taken === 0 || (this.#taken < this.size / 2 && this.#taken < this.#refill)) return 0
+    const grant = this.#taken + this.#grow()
+    this.#taken = 0
+    this.credit += grant
+    return grant
+  }
+
+  /** Gives what the window grew by back to the connection. */
+  release(): void {
+    this.#growth.left += this.size - this.#initial
+    this.size = this.#initial
+  }
+
+  /** Doubles the window once a whole window went through it and its reader was never half a window behind. */
+  #grow(): number {
+    if (this.#streak < this.size) return 0
+    const keptUp = this.#peak <= this.size / 2
+    this.#streak = 0
+    this.#peak = this.unread
+    if (!keptUp) return 0
+    const extra = Math.max(0, Math.min(this.size, maximumWindow - this.size, this.#growth.left))
+    this.#growth.left -= extra
+    this.size += extra
+    return extra
+  }
+}
+
+/** What we may send to the peer. */
+export class SendWindow {
+  credit: number
+
+  constructor(credit: number) {
+    this.credit = credit
+  }
+
+  /** @throws ProtocolError when the credit passes 2^32-1. */
+  adjust(count: number): void {
+    if (count > maximumCredit - this.credit) throw new ProtocolError('window-exceeded', 'window adjusted beyond 2^32-1')
+    this.credit += count
+  }
+}
