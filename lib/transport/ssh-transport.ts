@@ -25,6 +25,8 @@ import type {
 
 /** Smallest RSA host key a client takes, in bits, when the caller says nothing (RequiredRSASize). */
 const defaultRequiredRsaBits = 1024
+/** Characters shown of a text in DISCONNECT or DEBUG. */
+const maxPeerText = 1024
 /** What setTimeout can wait, in seconds. */
 const maxTimerSeconds = 2_000_000
 
@@ -60,7 +62,7 @@ export class SshTransport implements Transport {
   private exchange: RunningExchange | undefined
   /** Between our KEXINIT and our NEWKEYS: only messages of the exchange may be sent. */
   private sending: 'free' | 'held' = 'free'
-  private announced: { extInfo: boolean } = { extInfo: false }
+  private peerTakesExtInfo = false
   private current: { in?: DirectionAlgorithms; out?: DirectionAlgorithms } = {}
   private limits: { in: DirectionLimit; out: DirectionLimit }
   private timer: ReturnType<typeof setTimeout> | undefined
@@ -301,13 +303,13 @@ export class SshTransport implements Transport {
   private processAlways(number: number, payload: Buffer): void {
     if (number === messages.Disconnect.number) {
       const { reason, description } = this.read(messages.Disconnect, payload)
-      this.finish(new DisconnectError('by-peer', reason, sanitize(description)))
+      this.finish(new DisconnectError('by-peer', reason, sanitize(description.slice(0, maxPeerText))))
     } else if (number === messages.Unimplemented.number) {
       const { sequence } = this.read(messages.Unimplemented, payload)
       this.log.debug1?.(`Received SSH2_MSG_UNIMPLEMENTED for ${sequence}`)
     } else if (number === messages.Debug.number) {
       const { alwaysDisplay, text } = this.read(messages.Debug, payload)
-      const line = `Remote: ${sanitize(text, true)}`
+      const line = `Remote: ${sanitize(text.slice(0, maxPeerText), true)}`
       if (alwaysDisplay && this.log.info) this.log.info(line)
       else this.log.debug1?.(line)
     }
@@ -328,6 +330,8 @@ export class SshTransport implements Transport {
   // ---- key exchange ----
 
   rekey(): void {
+    // One that runs already gives new keys; before authentication it has to wait.
+    if (this.exchange && !this.situation.initial) return
     this.rekeyWanted = true
     this.checkLimits()
   }
@@ -351,8 +355,9 @@ export class SshTransport implements Transport {
     const theirs = this.read(messages.KexInit, payload)
     if (situation.exchange === 'idle') this.startExchange()
     if (situation.initial) {
-      this.announced = markersOf(this.role, theirs)
-      situation.strict = markersOf(this.role, theirs).strict
+      const { extInfo, strict } = markersOf(this.role, theirs)
+      this.peerTakesExtInfo = extInfo
+      situation.strict = strict
       if (situation.strict) this.log.debug3?.('will use strict KEX ordering')
       if (situation.strict && this.input.lastSequence !== 0) {
         throw this.strictViolation('KEXINIT was not the first packet')
@@ -432,7 +437,7 @@ export class SshTransport implements Transport {
 
     this.situation.exchange = 'newkeys'
     this.sending = 'free'
-    if (initial && this.announced.extInfo) {
+    if (initial && this.peerTakesExtInfo) {
       this.log.debug1?.('Sending SSH2_MSG_EXT_INFO')
       this.send(messages.ExtInfo, { extensions: extensionsOf(this.options) })
     }
