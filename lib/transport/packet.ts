@@ -50,12 +50,12 @@ export class PacketOutput {
   /** When set, payloads are compressed. */
   compressor: Compressor | undefined
   private readonly scratch = new Writer(4096)
-  private readonly fillRandom: (target: Buffer, offset: number, length: number) => void
+  private readonly fillPadding: (target: Buffer, start: number, end: number) => void
   private sealer = plainSealer
   private sequence = 0
 
-  constructor(fillRandom: (target: Buffer, offset: number, length: number) => void) {
-    this.fillRandom = fillRandom
+  constructor(fillPadding: (target: Buffer, start: number, end: number) => void) {
+    this.fillPadding = fillPadding
   }
 
   /** A Writer to which one payload is appended. */
@@ -86,7 +86,7 @@ export class PacketOutput {
     if (padding < minPadding) padding += blockLength
     const payloadEnd = scratch.reserve(padding)
     if (sealer === plainSealer) scratch.buffer.fill(0, payloadEnd, payloadEnd + padding)
-    else this.fillRandom(scratch.buffer, payloadEnd, padding)
+    else this.fillPadding(scratch.buffer, payloadEnd, scratch.length)
     scratch.buffer.writeUInt32BE(scratch.length - 4, 0)
     scratch.buffer[4] = padding
     const first = out.length

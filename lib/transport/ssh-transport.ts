@@ -1,4 +1,4 @@
-import { fillRandom, randomBytes } from '../crypto/random.ts'
+import { fillPadding, randomBytes } from '../crypto/random.ts'
 import { ConnectionLostError, DisconnectError, ProtocolError, type SshError, sanitize, UsageError } from '../errors.ts'
 import { type Log, silentLog } from '../log.ts'
 import type { AnyMessage, Message } from '../wire/message.ts'
@@ -55,7 +55,7 @@ export class SshTransport implements Transport {
   private readonly hostKeyAlgorithms: readonly string[]
   private readonly identification: IdentificationReader
   private readonly input = new PacketInput()
-  private readonly output = new PacketOutput(fillRandom)
+  private readonly output = new PacketOutput(fillPadding)
   private readonly outbox: Outbox
   private readonly queue = new SendQueue()
   private readonly situation: { -readonly [K in keyof Situation]: Situation[K] }

@@ -51,6 +51,8 @@ export interface PairOptions {
   clientHandlers?: Partial<TransportHandlers>
   serverHandlers?: Partial<TransportHandlers>
   hostKey?: Signer
+  /** What `output` answers: false while the stream below a side is congested. Its bytes are delivered all the same. */
+  flowing?: (from: 'client' | 'server') => boolean
   /** Sees, and may change or drop, what is on its way. */
   tamper?: (from: 'client' | 'server', bytes: Buffer) => Buffer
 }
@@ -149,7 +151,7 @@ export function transportPair(options: PairOptions = {}): Pair {
   const toClient = new Wire(chunking, () => client.side.transport)
   const join = (from: 'client' | 'server', wire: Wire) => (chunks: Buffer[]) => {
     wire.write(chunks.map(chunk => tamper(from, chunk)))
-    return true
+    return options.flowing?.(from) ?? true
   }
   const client = recordingSide(join('client', toServer), options.clientHandlers)
   const server = recordingSide(join('server', toClient), options.serverHandlers)

@@ -5,8 +5,8 @@ import { type ProtocolError, SshError } from '../../lib/errors.ts'
 import { maxPacketLength, PacketInput, PacketOutput } from '../../lib/transport/packet.ts'
 import { cbc, ctr, gcm, hmacSha256, hmacSha256Etm } from '../support/local-algorithms.ts'
 
-const fillRandom = (target: Buffer, offset: number, length: number): void => {
-  target.fill(0xa5, offset, offset + length)
+const fillPadding = (target: Buffer, start: number, end: number): void => {
+  target.fill(0xa5, start, end)
 }
 
 function keyed(cipher: CipherAlgorithm, mac: MacAlgorithm) {
@@ -15,7 +15,7 @@ function keyed(cipher: CipherAlgorithm, mac: MacAlgorithm) {
     iv: Buffer.alloc(cipher.ivLength, 2),
     ...(!cipher.authenticated && { mac: mac.create(Buffer.alloc(mac.keyLength, 3)) }),
   })
-  const output = new PacketOutput(fillRandom)
+  const output = new PacketOutput(fillPadding)
   const input = new PacketInput()
   output.setKeys(cipher.createSealer(keys()), false)
   input.setKeys({ opener: cipher.createOpener(keys()), hideErrors: cipher === cbc && !mac.encryptThenMac }, false)
@@ -53,7 +53,7 @@ function receive(bytes: Buffer): Buffer | undefined {
 
 describe('a packet in the clear', () => {
   it('is laid out as RFC 4253 §6 says', () => {
-    const packet = seal(new PacketOutput(fillRandom), Buffer.from('abc'))
+    const packet = seal(new PacketOutput(fillPadding), Buffer.from('abc'))
     expect(packet.toString('hex')).toBe('0000000c08616263' + '00'.repeat(8))
     expect(receive(packet)?.toString()).toBe('abc')
   })
@@ -86,7 +86,7 @@ describe('a packet in the clear', () => {
   it('of 35000 bytes works, and of 200000', () => {
     for (const size of [35_000, 200_000]) {
       const payload = Buffer.alloc(size, 9)
-      expect(receive(seal(new PacketOutput(fillRandom), payload))).toEqual(payload)
+      expect(receive(seal(new PacketOutput(fillPadding), payload))).toEqual(payload)
     }
   })
 })
