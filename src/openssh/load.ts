@@ -1,0 +1,192 @@
+import { createHash } from 'node:crypto'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  type Stats,
+  statSync,
+} from 'node:fs'
+import { hostname, networkInterfaces, userInfo } from 'node:os'
+import type { HostLookup, LookupRequest } from './canonicalize.ts'
+import { ConfigError } from './errors.ts'
+import { matchGlobComponent } from './glob.ts'
+import {
+  type ConfigReader,
+  type ReadOutcome,
+  resolveSshConfig,
+  resolveSshConfigWithDns,
+  type SshConfig,
+  type SshConfigInputs,
+  type SshConfigSource,
+} from './resolve-ssh-config.ts'
+
+/** Largest configuration file, in bytes. */
+export const maxConfigBytes = 4 * 1024 * 1024
+/** Most names that an Include with wildcards may give. */
+export const maxGlobResults = 1024
+
+const errorText: Readonly<Record<string, string>> = {
+  ENOENT: 'No such file or directory',
+  EACCES: 'Permission denied',
+  EISDIR: 'Is a directory',
+  ENOTDIR: 'Not a directory',
+  ELOOP: 'Too many levels of symbolic links',
+}
+
+const codeOf = (error: unknown): string => (error instanceof Error && 'code' in error ? String(error.code) : 'EIO')
+
+/** A pipe has no size: it is read to its end, up to the bound. */
+function readBounded(descriptor: number, path: string): string {
+  const chunks: Buffer[] = []
+  for (let size = 0; ; ) {
+    const chunk = Buffer.allocUnsafe(65_536)
+    const length = readSync(descriptor, chunk, 0, chunk.length, null)
+    if (length === 0) return Buffer.concat(chunks).toString('utf8')
+    size += length
+    if (size > maxConfigBytes) throw new ConfigError(path, 0, `${path}: configuration file is too large`)
+    chunks.push(chunk.subarray(0, length))
+  }
+}
+
+function refuseStrange(path: string, stat: Stats, pipes: 'allowed' | 'refused'): void {
+  if (stat.isFile() || path === '/dev/null' || (pipes === 'allowed' && stat.isFIFO())) return
+  throw new ConfigError(path, 0, `${path}: not a regular file`)
+}
+
+/** Reads configuration from the disk: regular files only (pipes only where `pipes` names them), of a bounded size. */
+export function createConfigReader(options: {
+  readonly uid: number
+  readonly pipes?: readonly string[]
+}): ConfigReader {
+  return {
+    read(path, { owner }): ReadOutcome {
+      let descriptor: number
+      try {
+        // Opening a pipe that nobody writes to would wait for ever.
+        const pipes = options.pipes?.includes(path) ? 'allowed' : 'refused'
+        refuseStrange(path, statSync(path), pipes)
+        descriptor = openSync(path, constants.O_RDONLY)
+      } catch (error) {
+        if (error instanceof ConfigError) throw error
+        const code = codeOf(error)
+        return { absent: errorText[code] ?? code, missing: code === 'ENOENT' }
+      }
+      try {
+        const stat = fstatSync(descriptor)
+        refuseStrange(path, stat, options.pipes?.includes(path) ? 'allowed' : 'refused')
+        const safeOwner = stat.uid === 0 || stat.uid === options.uid
+        if (owner && (!safeOwner || (stat.mode & 0o022) !== 0)) {
+          throw new ConfigError(path, 0, `Bad owner or permissions on ${path}`)
+        }
+        return { text: readBounded(descriptor, path) }
+      } finally {
+        closeSync(descriptor)
+      }
+    },
+    glob: globFiles,
+  }
+}
+
+/** glob(3): `*`, `?` and `[…]` in each part of a path; names that begin with a dot must be asked for. */
+export function globFiles(pattern: string): readonly string[] {
+  let paths = [pattern.startsWith('/') ? '/' : '']
+  for (const part of pattern.split('/').filter(part => part !== '')) {
+    const next: string[] = []
+    for (const base of paths) {
+      const prefix = base === '' || base.endsWith('/') ? base : `${base}/`
+      if (!/[*?[\\]/.test(part)) next.push(`${prefix}${part}`)
+      else
+        next.push(
+          ...listNames(prefix || '.')
+            .filter(name => matchGlobComponent(name, part))
+            .map(name => `${prefix}${name}`),
+        )
+      if (next.length > maxGlobResults) throw new ConfigError(pattern, 0, `${pattern}: too many files`)
+    }
+    paths = next
+  }
+  return paths.filter(exists)
+}
+
+function listNames(directory: string): string[] {
+  try {
+    return readdirSync(directory).sort()
+  } catch {
+    return []
+  }
+}
+
+function exists(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false }) !== undefined
+}
+
+/** The home directory of a user of this machine. */
+export function homeOfUser(user: string): string | undefined {
+  const rows = readFileSync('/etc/passwd', 'utf8').split('\n')
+  return rows.find(row => row.startsWith(`${user}:`))?.split(':')[5]
+}
+
+type Injected = Pick<
+  SshConfigInputs,
+  'host' | 'user' | 'options' | 'command' | 'stdioForward' | 'exec' | 'algorithms' | 'version' | 'log'
+>
+
+/** What a command or a library user knows; everything else comes from the machine. */
+export interface LoadSshConfigOptions extends Injected {
+  /** `-F`: read instead of the usual two files; `none` reads no file. */
+  readonly file?: string | undefined
+  readonly home?: string
+  readonly env?: SshConfigInputs['env']
+  readonly localUser?: string
+  readonly localHost?: string
+  /** The system's file; `/etc/ssh/ssh_config`. */
+  readonly systemFile?: string
+}
+
+function machineInputs(options: LoadSshConfigOptions): SshConfigInputs {
+  const account = userInfo()
+  const home = options.home ?? account.homedir
+  return {
+    ...options,
+    sources: sources(options, home),
+    reader: createConfigReader({ uid: account.uid, ...(options.file === undefined ? {} : { pipes: [options.file] }) }),
+    localUser: options.localUser ?? account.username,
+    uid: account.uid,
+    home,
+    homeOf: homeOfUser,
+    localHost: options.localHost ?? hostname(),
+    env: options.env ?? process.env,
+    sha1: text => createHash('sha1').update(text).digest('hex'),
+    localAddresses: () =>
+      Object.values(networkInterfaces()).flatMap(list => (list ?? []).map(({ address }) => address)),
+  }
+}
+
+function sources({ file, systemFile = '/etc/ssh/ssh_config' }: LoadSshConfigOptions, home: string): SshConfigSource[] {
+  if (file?.toLowerCase() === 'none') return []
+  if (file !== undefined) return [{ path: file, origin: 'user', required: true, checkOwner: false }]
+  return [
+    { path: `${home}/.ssh/config`, origin: 'user', required: false, checkOwner: true },
+    { path: systemFile, origin: 'system', required: false, checkOwner: false },
+  ]
+}
+
+/**
+ * Reads the configuration of this machine for one host, without asking the DNS.
+ * @throws ConfigError
+ */
+export function loadSshConfig(options: LoadSshConfigOptions): SshConfig {
+  return resolveSshConfig(machineInputs(options))
+}
+
+/** As `loadSshConfig`; host names are canonicalised with `lookup` where the configuration says so. */
+export function loadSshConfigWithDns(
+  options: LoadSshConfigOptions,
+  lookup: (request: LookupRequest) => Promise<HostLookup | undefined>,
+): Promise<SshConfig> {
+  return resolveSshConfigWithDns(machineInputs(options), lookup)
+}
