@@ -136,7 +136,7 @@ export class ConnectionChannel implements Channel, PacketSource {
   /** Bytes of the first chunk that are gone already. */
   #offset = 0
   /** What our owner asked for, to be sent after the queued data. */
-  #ending: 'no' | 'eof' | 'close' = 'no'
+  #ending: 'no' | 'eof' | 'close' | 'eof and close' = 'no'
   /** `stopped`: the peer said that it reads no more. `full`: `write` returned false. */
   #output: 'flowing' | 'full' | 'stopped' = 'flowing'
   readonly #replies = new ReplyQueue()
@@ -235,7 +235,7 @@ export class ConnectionChannel implements Channel, PacketSource {
   }
 
   close(): void {
-    this.#ending = 'close'
+    this.#ending = this.#ending === 'eof' && this.local === 'open' ? 'eof and close' : 'close'
     this.#finish()
   }
 
@@ -249,12 +249,15 @@ export class ConnectionChannel implements Channel, PacketSource {
     // A peer that takes no packet of any size will not take the queue either.
     if (this.#largestSent === 0) this.#dropQueue()
     if (this.#queue.length > 0) return
-    if (this.#ending === 'eof' && this.local === 'open') {
+    const { transport } = this.#host
+    const recipientChannel = this.remoteId
+    if (this.#ending.startsWith('eof') && this.local === 'open') {
       this.local = 'eof'
-      this.#host.transport.send(ChannelEof, { recipientChannel: this.remoteId })
-    } else if (this.#ending === 'close' && this.local !== 'closed') {
+      transport.send(ChannelEof, { recipientChannel })
+    }
+    if (this.#ending.endsWith('close') && this.local !== 'closed') {
       this.local = 'closed'
-      this.#host.transport.send(ChannelClose, { recipientChannel: this.remoteId })
+      transport.send(ChannelClose, { recipientChannel })
     }
   }
 
