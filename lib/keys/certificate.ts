@@ -1,3 +1,4 @@
+import { KeyError } from '../errors.ts'
 import type { PublicKey } from './public-key.ts'
 
 /** An OpenSSH certificate (PROTOCOL.certkeys). */
@@ -17,4 +18,12 @@ export interface Certificate {
   readonly criticalOptions: ReadonlyMap<string, Buffer>
   readonly extensions: ReadonlyMap<string, Buffer>
   readonly signatureKey: PublicKey
+}
+
+/**
+ * Reads a certificate blob.
+ * @throws KeyError `unsupported`: certificates are neither offered nor accepted by this release
+ */
+export function parseCertificate(_blob: Buffer): Certificate {
+  throw new KeyError('unsupported', 'certificates are not supported')
 }

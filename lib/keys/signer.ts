@@ -1,4 +1,5 @@
 import type { Certificate } from './certificate.ts'
+import type { PrivateKey } from './private-key.ts'
 import type { PublicKey } from './public-key.ts'
 
 /**
@@ -23,4 +24,31 @@ export interface Signer {
    * @throws KeyError | AgentError
    */
   sign(data: Buffer, algorithm: string): Promise<Buffer>
+}
+
+/** The Signer of a private key in memory. */
+export function keySigner(key: PrivateKey, comment: string = key.comment): Signer {
+  const { publicKey } = key
+  return {
+    publicKey,
+    algorithms: publicKey.algorithms,
+    blob: publicKey.blob,
+    comment,
+    sign: async (data, algorithm) => key.sign(data, algorithm),
+  }
+}
+
+/** A Signer whose private half is loaded, once, when it first has to sign (a passphrase may be asked for then). */
+export function lazySigner(publicKey: PublicKey, comment: string, load: () => Promise<PrivateKey>): Signer {
+  let loading: Promise<PrivateKey> | undefined
+  return {
+    publicKey,
+    algorithms: publicKey.algorithms,
+    blob: publicKey.blob,
+    comment,
+    async sign(data, algorithm) {
+      loading ??= load()
+      return (await loading).sign(data, algorithm)
+    },
+  }
 }

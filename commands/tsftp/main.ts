@@ -1,0 +1,4 @@
+import { versionOnly } from '../../src/command/version-only.ts'
+
+export { run } from '../../src/command/run.ts'
+export const main = versionOnly('tsftp', 'Transfers files over SFTP.')
