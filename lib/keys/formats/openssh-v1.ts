@@ -60,7 +60,7 @@ export function parseOpensshV1(text: string, passphrase: Buffer | string | undef
 }
 
 function decrypt(
-  { cipherName, kdfName, kdfOptions, sealed }: Container,
+  { cipherName, kdfName, kdfOptions, sealed, tag }: Container,
   passphrase: Buffer | string | undefined,
 ): Buffer {
   const plain = cipherName === 'none' && kdfName === 'none'
