@@ -2,6 +2,7 @@ import type { CipherKeys } from '../algorithms/cipher.ts'
 import type { KexHash, KexReply, KexSecret } from '../algorithms/kex.ts'
 import { hash } from '../crypto/hash.ts'
 import { HostKeyError, KeyError, ProtocolError, SshError } from '../errors.ts'
+import { isCertificateAlgorithm, signatureAlgorithmOf } from '../keys/algorithms.ts'
 import { parseCertificate } from '../keys/certificate.ts'
 import { parsePublicKey } from '../keys/public-key.ts'
 import type { Signer } from '../keys/signer.ts'
@@ -87,22 +88,13 @@ function hashOf(context: KeyExchangeContext, hostKey: Buffer, secret: KexSecret)
   return exchangeHash
 }
 
-const certificateSuffix = '-cert-v01@openssh.com'
-
-/** The plain algorithm behind a certificate algorithm: `rsa-sha2-512-cert-v01@openssh.com` signs as `rsa-sha2-512`. */
-function plainAlgorithm(algorithm: string): string {
-  const plain = algorithm.slice(0, -certificateSuffix.length)
-  return plain.startsWith('sk-') ? `${plain}@openssh.com` : plain
-}
-
 /**
  * Checks that the host key's blob is of the negotiated algorithm and that its signature over H is too.
  * @throws HostKeyError | ProtocolError
  */
 function proveHostKey(reply: KexReply, exchangeHash: Buffer, algorithm: string): HostKeyProof {
-  const certified = algorithm.endsWith(certificateSuffix)
-  const signatureAlgorithm = certified ? plainAlgorithm(algorithm) : algorithm
-  const { certificate, publicKey } = parseHostKey(reply.hostKey, certified)
+  const signatureAlgorithm = signatureAlgorithmOf(algorithm)
+  const { certificate, publicKey } = parseHostKey(reply.hostKey, isCertificateAlgorithm(algorithm))
   if (!publicKey.algorithms.includes(signatureAlgorithm)) {
     throw new ProtocolError('key-exchange-failed', `host key of type ${publicKey.type} shown for ${algorithm}`)
   }

@@ -185,3 +185,11 @@ export function transportPair(options: PairOptions = {}): Pair {
     },
   }
 }
+
+/** Waits, without a pause, until `condition` holds; after five seconds it fails. */
+export async function until(condition: () => boolean): Promise<void> {
+  for (const end = Date.now() + 5000; !condition(); ) {
+    if (Date.now() > end) throw new Error(`never came true: ${condition}`)
+    await new Promise(resolve => setImmediate(resolve))
+  }
+}
