@@ -92,3 +92,8 @@ export function admit(number: number, situation: Situation): Admission {
   if (!ofExchange && (situation.initial || peerExchanges(situation))) return 'unexpected'
   return rules[layer](number, situation)
 }
+
+/** Messages that may be sent between KEXINIT and NEWKEYS (RFC 4253 §7.1). */
+export function isOfExchange(number: number): boolean {
+  return number < 5 || (number >= 20 && number < 50)
+}

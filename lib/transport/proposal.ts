@@ -3,9 +3,9 @@ import type { CompressionAlgorithm } from '../algorithms/compression.ts'
 import type { Algorithms } from '../algorithms/index.ts'
 import type { KexMethod } from '../algorithms/kex.ts'
 import type { MacAlgorithm } from '../algorithms/mac.ts'
-import { NegotiationError, type NegotiationErrorCode } from '../errors.ts'
+import { NegotiationError, type NegotiationErrorCode, UsageError } from '../errors.ts'
 import type { KexInitFields } from './messages.ts'
-import type { NegotiatedAlgorithms } from './transport.ts'
+import type { NegotiatedAlgorithms, TransportOptions } from './transport.ts'
 
 type Role = 'client' | 'server'
 
@@ -16,6 +16,15 @@ const strictMarker = { client: 'kex-strict-c-v00@openssh.com', server: 'kex-stri
 const otherRole = (role: Role): Role => (role === 'client' ? 'server' : 'client')
 
 const namesOf = (list: readonly { readonly name: string }[]): string[] => list.map(({ name }) => name)
+
+/** The host key names of our proposal. @throws UsageError when a server has no key for any of the algorithms */
+export function hostKeyAlgorithmsOf(options: TransportOptions): readonly string[] {
+  const { hostKey } = options.algorithms
+  if (options.role === 'client') return hostKey
+  const offered = hostKey.filter(name => options.hostKeys.some(signer => signer.algorithms.includes(name)))
+  if (offered.length === 0) throw new UsageError('no host key for any of the host key algorithms')
+  return offered
+}
 
 /** Our KEXINIT (RFC 4253 §7.1). `hostKey` are the names we offer; `initial` adds the markers. */
 export function propose(
@@ -146,22 +155,4 @@ function named<T extends { readonly name: string }>(list: readonly T[], name: st
 
 function directionNames({ cipher, mac, compression }: DirectionAlgorithms): NegotiatedAlgorithms['clientToServer'] {
   return { cipher: cipher.name, mac: mac?.name ?? '<implicit>', compression: compression.name }
-}
-
-/** The lines that OpenSSH logs of a proposal. */
-export function describeProposal(proposal: KexInitFields): string[] {
-  return [
-    `KEX algorithms: ${proposal.kex.join(',')}`,
-    `host key algorithms: ${proposal.hostKey.join(',')}`,
-    `ciphers ctos: ${proposal.cipherClientToServer.join(',')}`,
-    `ciphers stoc: ${proposal.cipherServerToClient.join(',')}`,
-    `MACs ctos: ${proposal.macClientToServer.join(',')}`,
-    `MACs stoc: ${proposal.macServerToClient.join(',')}`,
-    `compression ctos: ${proposal.compressionClientToServer.join(',')}`,
-    `compression stoc: ${proposal.compressionServerToClient.join(',')}`,
-    `languages ctos: ${proposal.languageClientToServer.join(',')}`,
-    `languages stoc: ${proposal.languageServerToClient.join(',')}`,
-    `first_kex_follows ${Number(proposal.firstKexPacketFollows)}`,
-    `reserved ${proposal.reserved}`,
-  ]
 }

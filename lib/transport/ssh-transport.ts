@@ -3,16 +3,17 @@ import { ConnectionLostError, DisconnectError, ProtocolError, type SshError, san
 import { type Log, silentLog } from '../log.ts'
 import type { AnyMessage, Message } from '../wire/message.ts'
 import { encode, type Writer } from '../wire/writer.ts'
-import { admit, layerOf, type Situation } from './admission.ts'
+import { admit, isOfExchange, layerOf, type Situation } from './admission.ts'
 import { asSshError, farewellOf } from './ending.ts'
 import { MessageExchange } from './exchange.ts'
 import { extensionsOf, takeExtensions } from './extensions.ts'
 import { type Identification, IdentificationReader, identificationLine } from './identification.ts'
 import { exchangeAsClient, exchangeAsServer, exchangeError, type KeyExchangeResult } from './key-exchange.ts'
+import { isNoisy, logNegotiated, logProposals } from './logging.ts'
 import * as messages from './messages.ts'
 import { Outbox } from './outbox.ts'
 import { type InputKeys, PacketInput, PacketOutput, plainSealer } from './packet.ts'
-import { type DirectionAlgorithms, describeProposal, markersOf, negotiate, propose } from './proposal.ts'
+import { type DirectionAlgorithms, hostKeyAlgorithmsOf, markersOf, negotiate, propose } from './proposal.ts'
 import { DirectionLimit } from './rekey-limits.ts'
 import { SendQueue } from './send-queue.ts'
 import type {
@@ -367,11 +368,11 @@ export class SshTransport implements Transport {
   }
 
   private runExchange(running: RunningExchange, theirs: messages.KexInitFields, theirPayload: Buffer): void {
-    this.logProposals(running.ours, theirs)
     const { role, situation, options } = this
+    logProposals(this.log, role, running.ours, theirs)
     const negotiation = negotiate(role, options.algorithms, running.ours, theirs, situation.strict)
     this.negotiatedNames = negotiation.names
-    this.logNegotiated(negotiation.names)
+    logNegotiated(this.log, negotiation.names)
     running.ignoreGuess = negotiation.wrongGuess
     const conversation = new MessageExchange({
       send: (message, value) => this.send(message, value),
@@ -622,50 +623,6 @@ export class SshTransport implements Transport {
   trace(direction: 'in' | 'out', message: AnyMessage, value: unknown): void {
     this.log.debug3?.(`${direction === 'in' ? '<' : '>'} ${sanitize(message.describe(value), true)}`)
   }
-
-  private logProposals(ours: messages.KexInitFields, theirs: messages.KexInitFields): void {
-    if (!this.log.debug2) return
-    const peer = this.role === 'client' ? 'server' : 'client'
-    const lines = [
-      `local ${this.role} KEXINIT proposal`,
-      ...describeProposal(ours),
-      `peer ${peer} KEXINIT proposal`,
-      ...describeProposal(theirs),
-    ]
-    for (const line of lines) this.log.debug2(sanitize(line, true))
-  }
-
-  private logNegotiated({ kex, hostKey, clientToServer, serverToClient }: NegotiatedAlgorithms): void {
-    if (!this.log.debug1) return
-    this.log.debug1(`kex: algorithm: ${kex}`)
-    this.log.debug1(`kex: host key algorithm: ${hostKey}`)
-    for (const [way, names] of [
-      ['server->client', serverToClient],
-      ['client->server', clientToServer],
-    ] as const) {
-      const { cipher, mac, compression } = names
-      this.log.debug1(`kex: ${way} cipher: ${cipher} MAC: ${mac} compression: ${compression}`)
-    }
-  }
-}
-
-/** @throws UsageError when a server has no key for any of the algorithms */
-function hostKeyAlgorithmsOf(options: TransportOptions): readonly string[] {
-  const { hostKey } = options.algorithms
-  if (options.role === 'client') return hostKey
-  const offered = hostKey.filter(name => options.hostKeys.some(signer => signer.algorithms.includes(name)))
-  if (offered.length === 0) throw new UsageError('no host key for any of the host key algorithms')
-  return offered
-}
-
-/** Messages that may be sent between KEXINIT and NEWKEYS (RFC 4253 §7.1). */
-function isOfExchange(number: number): boolean {
-  return number < 5 || (number >= 20 && number < 50)
-}
-
-/** Messages so frequent that naming each would bury the log. */
-function isNoisy(number: number): boolean {
-  return (number >= 93 && number <= 95) || number >= 192
 }
 
 function resumption(): { promise: Promise<void>; resolve: () => void } {
