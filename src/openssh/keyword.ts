@@ -7,6 +7,10 @@ import type { Environment } from './tokens.ts'
 export interface ParseSettings {
   readonly algorithms: AlgorithmNames
   readonly env: Environment
+  /** Name a line's keyword in errors as it was written, as sshd does; ssh uses lower case. */
+  readonly keywordsAsWritten?: boolean
+  /** Makes the path of a file absolute; `none` stays. */
+  absolutePath?(path: string): string
 }
 
 /** A line's arguments, taken from the front. */
@@ -22,7 +26,7 @@ export class Arguments {
   }
 
   get keyword(): string {
-    return this.line.keyword
+    return this.settings.keywordsAsWritten ? this.line.written : this.line.keyword
   }
 
   get left(): number {

@@ -8,6 +8,8 @@ export interface ConfigLine {
   readonly line: number
   /** Lower case. */
   readonly keyword: string
+  /** The keyword as it stands in the file. */
+  readonly written: string
   /** What follows the keyword and its `=`, for keywords whose argument is a whole command. */
   readonly rest: string
   /** The arguments, without quotes, escapes and a comment at the end. Undefined when a quote is not closed. */
@@ -77,7 +79,7 @@ export function splitLine(raw: string, file: string, line: number): ConfigLine |
   if (!first || first.token === '' || first.token.startsWith('#')) return undefined
   const rest = first.rest === undefined ? '' : first.rest.slice(skip(first.rest, 0, blanks))
   const keyword = first.token.replace(/[A-Z]/g, upper => upper.toLowerCase())
-  return { file, line, keyword, rest, words: splitArguments(rest, { comments: true }) }
+  return { file, line, keyword, written: first.token, rest, words: splitArguments(rest, { comments: true }) }
 }
 
 /** All lines of a file. */

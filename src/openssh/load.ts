@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import {
   closeSync,
   constants,
@@ -11,7 +10,9 @@ import {
   statSync,
 } from 'node:fs'
 import { hostname, networkInterfaces, userInfo } from 'node:os'
+import { hash } from '../../lib/crypto/hash.ts'
 import type { HostLookup, LookupRequest } from './canonicalize.ts'
+import { engineAlgorithmNames } from './engine-algorithms.ts'
 import { ConfigError } from './errors.ts'
 import { matchGlobComponent } from './glob.ts'
 import {
@@ -152,6 +153,7 @@ function machineInputs(options: LoadSshConfigOptions): SshConfigInputs {
   const home = options.home ?? account.homedir
   return {
     ...options,
+    algorithms: options.algorithms ?? engineAlgorithmNames,
     sources: sources(options, home),
     reader: createConfigReader({ uid: account.uid, ...(options.file === undefined ? {} : { pipes: [options.file] }) }),
     localUser: options.localUser ?? account.username,
@@ -160,7 +162,7 @@ function machineInputs(options: LoadSshConfigOptions): SshConfigInputs {
     homeOf: homeOfUser,
     localHost: options.localHost ?? hostname(),
     env: options.env ?? process.env,
-    sha1: text => createHash('sha1').update(text).digest('hex'),
+    sha1: text => hash('sha1', Buffer.from(text)).toString('hex'),
     localAddresses: () =>
       Object.values(networkInterfaces()).flatMap(list => (list ?? []).map(({ address }) => address)),
   }

@@ -331,12 +331,16 @@ function* resolve(inputs: SshConfigInputs): Generator<LookupRequest, SshConfig, 
   resolver.commandLineOptions()
   resolver.readFiles('first')
 
+  // What canonicalisation goes by is settled before the final pass.
+  for (const property of ['canonicalizeHostname', 'canonicalizeMaxDots', 'canonicalizeFallbackLocal'] as const) {
+    options.set(property, options.get(property) ?? sshKeywords[property].default)
+  }
   const configured = options.text('hostName')
   const name = configured === undefined ? inputs.host : expandTokens(configured, { h: inputs.host })
   if (configured !== undefined) options.set('hostName', name)
   const given = isAddress(name) ? name : name.toLowerCase()
   const host = yield* canonicalize(given, canonicalizationOptions(options), resolver.log)
-  const mode = options.get('canonicalizeHostname') ?? 'no'
+  const mode = options.get('canonicalizeHostname')
   if (mode !== 'no' || resolver.wantsFinalPass) {
     resolver.log.debug1?.('re-parsing configuration')
     options.set('hostName', host)

@@ -1,0 +1,24 @@
+import { type Algorithms, allAlgorithms, defaultAlgorithms } from '../../lib/algorithms/index.ts'
+import {
+  allSignatureAlgorithms,
+  defaultSignatureAlgorithms,
+  isCertificateAlgorithm,
+} from '../../lib/keys/algorithms.ts'
+import type { AlgorithmChoice, AlgorithmNames } from './algorithm-list.ts'
+
+const choice = (sort: 'cipher' | 'mac' | 'kex'): AlgorithmChoice => {
+  const names = (algorithms: Algorithms): string[] => algorithms[sort].map(({ name }) => name)
+  return { defaults: names(defaultAlgorithms), supported: names(allAlgorithms) }
+}
+
+const plain = (names: readonly string[]): string[] => names.filter(name => !isCertificateAlgorithm(name))
+
+/** The names that this engine really has. */
+export const engineAlgorithmNames: AlgorithmNames = {
+  cipher: choice('cipher'),
+  mac: choice('mac'),
+  kex: choice('kex'),
+  serverKex: choice('kex'),
+  signature: { defaults: defaultSignatureAlgorithms, supported: allSignatureAlgorithms },
+  caSignature: { defaults: plain(defaultSignatureAlgorithms), supported: plain(allSignatureAlgorithms) },
+}
