@@ -64,6 +64,8 @@ export interface ServerAuthenticationOptions {
   readonly banner?: string
   /** Signature algorithms taken from users, best first. */
   readonly signatureAlgorithms: readonly string[]
+  /** Called before the pump takes the next packet, so that what follows a login finds its connection. */
+  authenticated?(login: ServerAuthentication): void
 }
 
 export interface ServerAuthentication {
@@ -104,6 +106,7 @@ export function createServerAuthenticator(
         const result = await authenticate(context)
         conversation.exchange.send(UserauthSuccess, {})
         transport.authenticated()
+        options.authenticated?.(result)
         conversation.finish()
         return result
       } catch (error) {

@@ -1,0 +1,94 @@
+import { type Connection, type ConnectionOptions, createConnection } from './connection/connection.ts'
+import type { SshError } from './errors.ts'
+import type { Log } from './log.ts'
+import { type ClientTransportOptions, createTransport, type Transport } from './transport/transport.ts'
+import { type ClientAuthentication, type Credentials, createClientAuthenticator } from './userauth/client.ts'
+
+export interface ClientOptions {
+  readonly transport: Omit<ClientTransportOptions, 'role' | 'handlers' | 'log'>
+  readonly credentials: Credentials
+  readonly connection?: Omit<ConnectionOptions, 'log'>
+  readonly log?: Log
+  /** Takes bytes for the stream below; false when it is congested, until `outputDrained` is called. */
+  output(chunks: Buffer[]): boolean
+}
+
+/** The byte stream's side of an engine. */
+export interface Engine {
+  /** Takes bytes from the stream; a returned promise asks it to pause until it settles. */
+  receive(chunk: Buffer): Promise<void> | undefined
+  ended(error?: Error): void
+  outputDrained(): void
+}
+
+/** A client's whole engine: Transport, user authentication and Connection, over any byte stream. */
+export interface Client extends Engine {
+  readonly transport: Transport
+  readonly connection: Connection
+  /** The first key exchange is done and the host accepted. Rejects when it cannot be. */
+  readonly keyExchange: Promise<void>
+  /** @throws AuthenticationError, or what ended the connection first */
+  readonly authentication: Promise<ClientAuthentication>
+  /** Why it ended. Never rejects. */
+  readonly closed: Promise<SshError>
+}
+
+/** A promise with its ends, which nobody has to await. */
+export function deferred<T>(): { promise: Promise<T>; resolve(value: T): void; reject(error: unknown): void } {
+  let resolve!: (value: T) => void
+  let reject!: (error: unknown) => void
+  const promise = new Promise<T>((onResolve, onReject) => {
+    resolve = onResolve
+    reject = onReject
+  })
+  promise.catch(() => {})
+  return { promise, resolve, reject }
+}
+
+/** Starts a client: our identification goes out at once. */
+export function openClient({
+  transport: options,
+  credentials,
+  connection: connectionOptions,
+  log,
+  output,
+}: ClientOptions): Client {
+  const authenticator = createClientAuthenticator(credentials, log)
+  const keyExchange = deferred<void>()
+  const authentication = deferred<ClientAuthentication>()
+  const closed = deferred<SshError>()
+  let connection: Connection | undefined
+  const transport = createTransport({
+    ...options,
+    ...(log && { log }),
+    role: 'client',
+    handlers: {
+      output,
+      open() {
+        keyExchange.resolve()
+        authenticator.run(transport).then(authentication.resolve, authentication.reject)
+      },
+      authentication: (number, payload) => authenticator.receive(number, payload),
+      connection: (number, payload) => connection?.receive(number, payload),
+      writable: () => connection?.writable(),
+      closed(error) {
+        authenticator.closed(error)
+        connection?.closed(error)
+        keyExchange.reject(error)
+        authentication.reject(error)
+        closed.resolve(error)
+      },
+    },
+  })
+  connection = createConnection(transport, { ...connectionOptions, ...(log && { log }) })
+  return {
+    transport,
+    connection,
+    keyExchange: keyExchange.promise,
+    authentication: authentication.promise,
+    closed: closed.promise,
+    receive: chunk => transport.receive(chunk),
+    ended: error => transport.ended(error),
+    outputDrained: () => transport.outputDrained(),
+  }
+}

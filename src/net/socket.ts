@@ -1,0 +1,31 @@
+import type { Duplex } from 'node:stream'
+import type { Engine } from '../../lib/client.ts'
+
+/**
+ * Joins a byte stream (a TCP socket, a proxy's pipes, a channel) and an engine. Errors of the stream end the engine and
+ * go nowhere else.
+ */
+export function joinStream(stream: Duplex): { output(chunks: Buffer[]): boolean; attach(engine: Engine): void } {
+  return {
+    output(chunks) {
+      if (stream.destroyed || stream.writableEnded) return true
+      stream.cork()
+      let room = true
+      for (const chunk of chunks) room = stream.write(chunk)
+      stream.uncork()
+      return room
+    },
+    attach(engine) {
+      stream.on('data', (chunk: Buffer) => {
+        const pending = engine.receive(chunk)
+        if (!pending) return
+        stream.pause()
+        pending.then(() => stream.resume())
+      })
+      stream.on('drain', () => engine.outputDrained())
+      stream.on('end', () => engine.ended())
+      stream.on('error', error => engine.ended(error))
+      stream.on('close', () => engine.ended())
+    },
+  }
+}
