@@ -15,26 +15,31 @@ export interface KeepaliveOptions {
  * Returns how to stop; it stops by itself when the connection ends.
  */
 export function startKeepalive(connection: Connection, options: KeepaliveOptions, onDead: () => void): () => void {
-  const { statistics } = connection.transport
-  let packetsSeen = statistics.packetsIn
+  const { transport } = connection
+  let packetsSeen = transport.statistics.packetsIn
   let unanswered = 0
   const heard = (): void => {
-    packetsSeen = statistics.packetsIn
+    packetsSeen = transport.statistics.packetsIn
     unanswered = 0
   }
-  const tick = (): void => {
-    if (connection.transport.phase === 'closed') return stop()
-    if (statistics.packetsIn !== packetsSeen) return heard()
-    if (unanswered >= options.countMax) {
-      stop()
-      onDead()
-      return
-    }
+  const ask = (): void => {
     unanswered++
-    // A refusal answers as well as a success; it must not count as traffic, or every second question would be left out.
+    // A refusal answers as well as a success. The answer is no traffic, or every second question would be left out.
     connection.globalRequest(keepaliveName).then(heard, error => {
       if (error instanceof RequestError && error.code === 'refused') heard()
     })
+  }
+  const tick = (): void => {
+    if (transport.phase === 'closed') {
+      stop()
+    } else if (transport.statistics.packetsIn !== packetsSeen) {
+      heard()
+    } else if (unanswered < options.countMax) {
+      ask()
+    } else {
+      stop()
+      onDead()
+    }
   }
   const timer = options.intervalSeconds > 0 ? setInterval(tick, options.intervalSeconds * 1000) : undefined
   const stop = (): void => clearInterval(timer)
