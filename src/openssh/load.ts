@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import {
   closeSync,
   constants,
@@ -10,6 +11,7 @@ import {
   statSync,
 } from 'node:fs'
 import { hostname, networkInterfaces, userInfo } from 'node:os'
+import { resolve as resolvePath } from 'node:path'
 import { hash } from '../../lib/crypto/hash.ts'
 import type { HostLookup, LookupRequest } from './canonicalize.ts'
 import { engineAlgorithmNames } from './engine-algorithms.ts'
@@ -24,6 +26,8 @@ import {
   type SshConfigInputs,
   type SshConfigSource,
 } from './resolve-ssh-config.ts'
+import { resolveSshdConfig, type SshdConfig, type SshdConfigInputs } from './resolve-sshd-config.ts'
+import { expandTilde } from './tokens.ts'
 
 /** Largest configuration file, in bytes. */
 export const maxConfigBytes = 4 * 1024 * 1024
@@ -191,4 +195,46 @@ export function loadSshConfigWithDns(
   lookup: (request: LookupRequest) => Promise<HostLookup | undefined>,
 ): Promise<SshConfig> {
   return resolveSshConfigWithDns(machineInputs(options), lookup)
+}
+
+/** What tsshd or a library user knows; everything else comes from the machine. */
+export interface LoadSshdConfigOptions
+  extends Pick<SshdConfigInputs, 'options' | 'ports' | 'algorithms' | 'log'>,
+    Partial<Pick<SshdConfigInputs, 'version' | 'groupsOf' | 'env'>> {
+  /** `-f`; `none` reads no file. */
+  readonly file: string
+}
+
+/** Names of the groups of a user, as id(1) knows them; none for an unknown user. */
+export function groupsOfUser(user: string): readonly string[] {
+  if (!/^[A-Za-z0-9_.][A-Za-z0-9_.-]{0,255}$/.test(user)) return []
+  try {
+    const names = execFileSync('id', ['-Gn', '--', user], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+      timeout: 10_000,
+    })
+    return names.trim().split(' ')
+  } catch {
+    return []
+  }
+}
+
+/**
+ * Reads the server's configuration of this machine.
+ * @throws ConfigError
+ */
+export function loadSshdConfig(options: LoadSshdConfigOptions): SshdConfig {
+  const account = userInfo()
+  const home = { home: account.homedir, homeOf: homeOfUser }
+  return resolveSshdConfig({
+    version: 'OpenSSH_10.5p1',
+    groupsOf: groupsOfUser,
+    env: process.env,
+    algorithms: engineAlgorithmNames,
+    ...options,
+    file: options.file.toLowerCase() === 'none' ? undefined : options.file,
+    reader: createConfigReader({ uid: account.uid, pipes: [options.file] }),
+    absolutePath: path => (path.toLowerCase() === 'none' ? 'none' : resolvePath(expandTilde(path, home))),
+  })
 }

@@ -1,22 +1,29 @@
 import type { Keyword, KeywordTable } from './keyword.ts'
 import type { SshConfig } from './resolve-ssh-config.ts'
 import { sshKeywords } from './ssh-config.ts'
+import { type SshdOptions, sshdKeywords } from './sshd-config.ts'
 
-/** The lines of one option, keyword in lower case. */
-export function printOption(row: Keyword<unknown>, value: unknown): string[] {
+/** The lines of one option. */
+export function printOption(row: Keyword<unknown>, value: unknown, name: string): string[] {
   const texts = value === undefined && row.default !== undefined ? undefined : row.print(value)
   if (texts === undefined) return []
-  return (typeof texts === 'string' ? [texts] : texts).map(text => `${row.name.toLowerCase()} ${text}`)
+  return (typeof texts === 'string' ? [texts] : texts).map(text => `${name} ${text}`)
 }
 
-export function printOptions(table: KeywordTable, values: Readonly<Record<string, unknown>>): string[] {
-  return Object.entries(table).flatMap(([property, row]) => printOption(row, values[property]))
+function printOptions(table: KeywordTable, values: object, nameOf: (row: Keyword<unknown>) => string): string[] {
+  const read = new Map<string, unknown>(Object.entries(values))
+  return Object.entries(table).flatMap(([property, row]) => printOption(row, read.get(property), nameOf(row)))
 }
 
 /** What `ssh -G` prints: every option in its final form, one a line. */
 export function printSshConfig(config: SshConfig): string {
-  const lines = printOptions(sshKeywords, config as unknown as Record<string, unknown>)
+  const lines = printOptions(sshKeywords, config, row => row.name.toLowerCase())
     // The one name that OpenSSH does not print in lower case.
     .map(line => line.replace(/^canonicalizepermittedcnames /, 'canonicalizePermittedcnames '))
   return `${[`host ${config.host}`, ...lines].join('\n')}\n`
+}
+
+/** What `sshd -T` prints, of the server or of one connection. */
+export function printSshdConfig(options: SshdOptions): string {
+  return `${printOptions(sshdKeywords, options, row => row.name).join('\n')}\n`
 }
