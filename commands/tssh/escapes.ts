@@ -29,8 +29,6 @@ export const escapeTable: readonly EscapeRow[] = [
   { key: 'B', shown: 'B', action: 'break', help: 'send a BREAK to the remote system' },
   { key: 'R', shown: 'R', action: 'rekey', help: 'exchange new keys' },
   { key: 'I', shown: 'I', action: 'info', help: 'show facts about this connection' },
-  { key: 'V', shown: 'V/v', action: 'less-verbose', help: 'log less, or more, with v' },
-  { key: 'v', shown: '', action: 'more-verbose', help: '' },
   { key: '\x1a', shown: '^Z', action: 'suspend', help: 'suspend tssh' },
   { key: '#', shown: '#', action: 'list', help: 'list the open channels' },
   { key: '?', shown: '?', action: 'help', help: 'show this list' },
@@ -84,14 +82,6 @@ export class EscapeFilter {
 /** The escape character in words, as ssh shows it: `~`, `^]`. */
 export const escapeName = (character: number): string =>
   character < 0x20 ? `^${String.fromCharCode(character + 0x40)}` : String.fromCharCode(character)
-
-/** @returns the byte of `none` (undefined), `~` or `^x`. @throws RangeError for anything else */
-export function parseEscapeCharacter(text: string): number | undefined | 'invalid' {
-  if (text === 'none') return undefined
-  if (text.length === 1) return text.charCodeAt(0)
-  if (text.length === 2 && text[0] === '^') return text.toUpperCase().charCodeAt(1) & 0x1f
-  return 'invalid'
-}
 
 /** The text of `~?`. */
 export function escapeHelp(character: number): string {

@@ -1,6 +1,6 @@
 import { write } from 'node:fs'
 import { constants } from 'node:os'
-import { spawn } from 'node-pty'
+import { type Pty, spawn } from 'node-pty'
 import { sttyWords } from '../../src/terminal/modes.ts'
 import { type Program, type ProgramOutput, type ProgramStart, signalGroup } from './child.ts'
 
@@ -34,9 +34,8 @@ export function startOnTerminal(start: ProgramStart, terminal: TerminalRequest, 
     env: { ...start.environment },
     encoding: null,
   })
-  // With encoding null the data are bytes, which the package's types do not say.
   pty.onData(data => {
-    if (!sink.output(data as unknown as Buffer)) pty.pause()
+    if (!sink.output(data)) pty.pause()
   })
   let open = true
   pty.onExit(({ exitCode, signal }) => {
@@ -65,13 +64,14 @@ export function startOnTerminal(start: ProgramStart, terminal: TerminalRequest, 
 }
 
 /** Writes to the terminal itself, because the package's own write does not tell when the bytes were taken. */
-function writeAll(pty: object, data: Buffer, isOpen: () => boolean, taken: () => void): void {
-  const fd: unknown = Reflect.get(pty, 'fd')
-  if (!isOpen() || typeof fd !== 'number') return taken()
-  write(fd, data, (error, written) => {
-    if (error && error.code !== 'EAGAIN') return taken()
+function writeAll(pty: Pty, data: Buffer, isOpen: () => boolean, taken: () => void): void {
+  if (!isOpen()) {
+    taken()
+    return
+  }
+  write(pty.fd, data, (error, written) => {
     const rest = error ? data : data.subarray(written)
-    if (rest.length === 0) taken()
+    if (rest.length === 0 || (error && error.code !== 'EAGAIN')) taken()
     else setTimeout(writeAll, error ? inputRetryDelay : 0, pty, rest, isOpen, taken)
   })
 }

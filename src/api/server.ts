@@ -1,0 +1,221 @@
+import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { type Algorithms, defaultAlgorithms } from '../../lib/algorithms/index.ts'
+import type { ConnectionOptions } from '../../lib/connection/connection.ts'
+import { answerKeepalive, keepaliveName } from '../../lib/connection/requests/keepalive.ts'
+import { acceptSessions, type SessionHandler } from '../../lib/connection/server-session.ts'
+import { DisconnectReason, messageOf } from '../../lib/errors.ts'
+import { defaultSignatureAlgorithms } from '../../lib/keys/algorithms.ts'
+import type { Signer } from '../../lib/keys/signer.ts'
+import { type Log, silentLog } from '../../lib/log.ts'
+import { openServer, type ServerLogin } from '../../lib/server.ts'
+import type { RekeyLimit } from '../../lib/transport/transport.ts'
+import type { ServerAuthentication, ServerAuthenticationOptions } from '../../lib/userauth/server.ts'
+import { softwareVersion } from '../command/version.ts'
+import { joinStream } from '../net/socket.ts'
+
+/** Who connected. */
+export interface Peer {
+  readonly address: string
+  readonly port: number
+  readonly localAddress: string
+  readonly localPort: number
+}
+
+/** How one connection is served. */
+export interface ServeOptions {
+  /** Keys that prove who the server is; the first of a type is used. */
+  readonly hostKeys: readonly Signer[]
+  /** Who may log in, and how. */
+  authentication(peer: Peer): Omit<ServerAuthenticationOptions, 'signatureAlgorithms' | 'authenticated'>
+  /** What sessions do, for a user who logged in. */
+  session(login: ServerAuthentication, peer: Peer): SessionHandler
+  readonly algorithms?: Algorithms
+  readonly signatureAlgorithms?: readonly string[]
+  readonly rekeyLimit?: RekeyLimit
+  /** After the version in our identification. */
+  readonly versionComment?: string
+  /** Seconds until a login must be done; 0 for ever. Default 120. */
+  readonly loginGraceTime?: number
+  /** Open sessions of one connection. Default 10. */
+  readonly maxSessions?: number
+  readonly log?: Log
+}
+
+export interface ListenOptions extends ServeOptions {
+  /** Default `127.0.0.1`. */
+  readonly host?: string
+  /** Default 0: a free one. */
+  readonly port?: number
+  /** Connections that did not log in yet: from `start` on, `rate` percent and rising are refused, from `full` on, all. */
+  readonly maxStartups?: { readonly start: number; readonly rate: number; readonly full: number }
+  /** A user logged in. */
+  onLogin?(login: ServerLogin, peer: Peer): void
+}
+
+export interface SshServer {
+  readonly host: string
+  readonly port: number
+  /** Connections that are open now. */
+  readonly connections: number
+  /** Takes no more connections and ends the open ones. */
+  close(): Promise<void>
+}
+
+const defaultLoginGraceTime = 120
+const defaultMaxSessions = 10
+const defaultMaxStartups = { start: 10, rate: 30, full: 100 }
+
+/**
+ * Listens for SSH connections and serves them, all in this process.
+ * @throws what the system says when the address cannot be listened on
+ */
+export async function listen(options: ListenOptions): Promise<SshServer> {
+  const { host = '127.0.0.1', port = 0, log = silentLog } = options
+  const sockets = new Set<Socket>()
+  let unauthenticated = 0
+  const server = createServer({ noDelay: true }, socket => {
+    socket.on('error', error => log.debug1?.(`connection: ${messageOf(error)}`))
+    if (isRefused(unauthenticated, options.maxStartups ?? defaultMaxStartups)) {
+      log.info?.(
+        `drop connection #${unauthenticated} from [${socket.remoteAddress}]:${socket.remotePort} past MaxStartups`,
+      )
+      socket.destroy()
+      return
+    }
+    unauthenticated++
+    sockets.add(socket)
+    const peer = peerOf(socket)
+    const { login, closed } = serve(socket, peer, options)
+    let counted = true
+    const settled = () => {
+      if (counted) unauthenticated--
+      counted = false
+    }
+    login.then(outcome => {
+      settled()
+      options.onLogin?.(outcome, peer)
+    }, settled)
+    closed.then(settled)
+    socket.on('close', () => sockets.delete(socket))
+  })
+  await started(server, host, port)
+  const address = server.address() as AddressInfo
+  return {
+    host: address.address,
+    port: address.port,
+    get connections() {
+      return sockets.size
+    },
+    close: () =>
+      new Promise(resolve => {
+        server.close(() => resolve())
+        for (const socket of sockets) socket.destroy()
+      }),
+  }
+}
+
+const started = (server: NetServer, host: string, port: number): Promise<void> =>
+  new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ host, port }, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+
+const peerOf = ({ remoteAddress, remotePort, localAddress, localPort }: Socket): Peer => ({
+  address: remoteAddress ?? 'UNKNOWN',
+  port: remotePort ?? 65535,
+  localAddress: localAddress ?? 'UNKNOWN',
+  localPort: localPort ?? 65535,
+})
+
+/** Random early drop, as MaxStartups of sshd_config(5) describes it. */
+function isRefused(waiting: number, { start, rate, full }: { start: number; rate: number; full: number }): boolean {
+  if (waiting < start) return false
+  if (waiting >= full || rate === 100) return true
+  const chance = rate + ((100 - rate) * (waiting - start)) / (full - start)
+  return Math.random() * 100 < chance
+}
+
+/** Serves one connection over a byte stream. */
+export function serve(
+  stream: Duplex,
+  peer: Peer,
+  options: ServeOptions,
+): { login: Promise<ServerLogin>; closed: Promise<unknown> } {
+  const { log = silentLog, loginGraceTime = defaultLoginGraceTime } = options
+  const link = joinStream(stream)
+  const engine = openServer({
+    transport: {
+      algorithms: options.algorithms ?? defaultAlgorithms,
+      hostKeys: options.hostKeys,
+      softwareVersion: softwareVersion(),
+      ...(options.versionComment !== undefined && { versionComment: options.versionComment }),
+      ...(options.rekeyLimit && { rekeyLimit: options.rekeyLimit }),
+    },
+    authentication: {
+      ...options.authentication(peer),
+      signatureAlgorithms: options.signatureAlgorithms ?? defaultSignatureAlgorithms,
+    },
+    connection: login => connectionOptions(login, peer, options),
+    log,
+    output: chunks => link.output(chunks),
+  })
+  link.attach(engine)
+  const timer =
+    loginGraceTime > 0
+      ? setTimeout(() => {
+          log.info?.(`Timeout before authentication for connection from ${peer.address} to ${peer.localAddress}`)
+          engine.transport.disconnect(DisconnectReason.byApplication, 'Timeout before authentication')
+        }, loginGraceTime * 1000)
+      : undefined
+  engine.login.then(
+    () => clearTimeout(timer),
+    () => clearTimeout(timer),
+  )
+  engine.closed.then(error => {
+    log.debug1?.(`connection from ${peer.address} port ${peer.port} ended: ${error.message}`)
+    stream.end()
+    // A peer that never closes its side must not keep ours.
+    setTimeout(() => stream.destroy(), lingerTime).unref()
+  })
+  return { login: engine.login, closed: engine.closed }
+}
+
+/** How long a closed connection may take to send what is left, in milliseconds. */
+const lingerTime = 2000
+
+function connectionOptions(
+  login: ServerAuthentication,
+  peer: Peer,
+  options: ServeOptions,
+): Omit<ConnectionOptions, 'log'> {
+  const handler = options.session(login, peer)
+  const { maxSessions = defaultMaxSessions } = options
+  let open = 0
+  const accept = acceptSessions({
+    ...handler,
+    closed(session, error) {
+      open--
+      handler.closed?.(session, error)
+    },
+  })
+  return {
+    channelTypes: new Map([
+      [
+        'session',
+        (opening, connection) => {
+          if (open >= maxSessions) return opening.reject(resourceShortage, 'too many sessions')
+          open++
+          return accept(opening, connection)
+        },
+      ],
+    ]),
+    globalRequests: new Map([[keepaliveName, answerKeepalive]]),
+  }
+}
+
+/** SSH_OPEN_RESOURCE_SHORTAGE (RFC 4254 §5.1). */
+const resourceShortage = 4
