@@ -169,8 +169,8 @@ const notCompared: Readonly<Record<string, string>> = {
   'AuthorizedKeysFile none x': 'refused since 9.6',
 }
 
-/** Keywords that only one line of a file may have in 9.2's eyes, and which are joined over lines in another way there. */
-const notGenerated = /^(AuthenticationMethods|AuthorizedKeysCommand) /
+/** Keywords of which 9.2 joins several lines in another way (the last wins, or lists grow), or which need another one. */
+const notGenerated = /^(AuthenticationMethods|AuthorizedKeysCommand|IPQoS|PerSourceMaxStartups|PerSourceNetBlockSize) /
 
 const pairs = (table: Readonly<Record<string, readonly string[]>>) =>
   Object.entries(table)
