@@ -1,5 +1,5 @@
 import { type Connection, type ConnectionOptions, createConnection } from './connection/connection.ts'
-import type { SshError } from './errors.ts'
+import { AuthenticationError, SshError } from './errors.ts'
 import type { Log } from './log.ts'
 import { type ClientTransportOptions, createTransport, type Transport } from './transport/transport.ts'
 import { type ClientAuthentication, type Credentials, createClientAuthenticator } from './userauth/client.ts'
@@ -45,6 +45,10 @@ export function deferred<T>(): { promise: Promise<T>; resolve(value: T): void; r
   return { promise, resolve, reject }
 }
 
+/** What the server is told when no method was left or a credential could not be had; a local error is not its business. */
+const asAuthenticationError = (error: unknown): SshError =>
+  error instanceof SshError ? error : new AuthenticationError('cancelled', 'authentication cancelled')
+
 /** Starts a client: our identification goes out at once. */
 export function openClient({
   transport: options,
@@ -66,7 +70,10 @@ export function openClient({
       output,
       open() {
         keyExchange.resolve()
-        authenticator.run(transport).then(authentication.resolve, authentication.reject)
+        authenticator.run(transport).then(authentication.resolve, error => {
+          authentication.reject(error)
+          if (transport.phase !== 'closed') transport.fail(asAuthenticationError(error))
+        })
       },
       authentication: (number, payload) => authenticator.receive(number, payload),
       connection: (number, payload) => connection?.receive(number, payload),

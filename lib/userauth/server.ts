@@ -1,4 +1,4 @@
-import { AuthenticationError, DisconnectReason, ProtocolError, SshError, sanitize } from '../errors.ts'
+import { AuthenticationError, DisconnectError, DisconnectReason, ProtocolError, SshError, sanitize } from '../errors.ts'
 import type { Certificate } from '../keys/certificate.ts'
 import type { PublicKey } from '../keys/public-key.ts'
 import { type Log, silentLog } from '../log.ts'
@@ -14,7 +14,9 @@ import {
   UserauthSuccess,
 } from './messages.ts'
 import { authMethods, findMethod } from './methods/index.ts'
-import { type Conclusion, connectionService, type ServerContext } from './methods/method.ts'
+import { type Conclusion, connectionService, type Proof, type ServerContext } from './methods/method.ts'
+import { mergePermissions } from './permissions.ts'
+import { RequiredMethods } from './required-methods.ts'
 
 /** What a login may do: from authorized_keys options and certificate extensions, the stricter rule of each. */
 export interface Permissions {
@@ -71,7 +73,7 @@ export interface ServerAuthenticationOptions {
 export interface ServerAuthentication {
   readonly user: string
   readonly method: string
-  /** What proved the user: the key or certificate of a public key login. */
+  /** What proved the user: the key or certificate of the last public key method that succeeded. */
   readonly publicKey?: PublicKey
   readonly certificate?: Certificate
   readonly permissions: Permissions
@@ -90,6 +92,10 @@ const defaultMaxAttempts = 6
 const requestLimit = 256
 /** A refusal takes at least this long, whatever the method found out, in milliseconds. */
 const minimumRefusalTime = 10
+/** A method that worked longer than this, in milliseconds, is not drawn out any more. */
+const longestRefusalTime = 5000
+/** Characters of a peer's text that go into an error. */
+const maxPeerText = 256
 const userNameLimit = 1024
 
 export function createServerAuthenticator(
@@ -101,7 +107,7 @@ export function createServerAuthenticator(
     receive: (number, payload) => conversation?.receive(number, payload),
     async run(transport) {
       conversation = new Conversation(transport)
-      const context = { exchange: conversation.exchange, transport, options, log }
+      const context = { exchange: conversation.exchange, transport, options, log, usedKeys: [] }
       try {
         const result = await authenticate(context)
         conversation.exchange.send(UserauthSuccess, {})
@@ -127,61 +133,84 @@ export function createServerAuthenticator(
 /** Answers requests until the required methods are complete. */
 async function authenticate(context: ServerContext): Promise<ServerAuthentication> {
   const { exchange, transport, options, log } = context
-  await acceptService(context)
+  acceptService(context, (await exchange.receive(ServiceRequest)).service)
   if (options.banner) exchange.send(UserauthBanner, { text: options.banner, language: '' })
-  const progress = new Progress(options)
+  const required = new RequiredMethods(
+    authMethods.filter(method => method.offered(options)).map(({ name }) => name),
+    options.requiredMethods,
+  )
+  if (required.impossible) {
+    throw disconnected(transport, DisconnectReason.protocolError, 'no authentication methods enabled')
+  }
   let user: string | undefined
   let failures = 0
+  let permissions: Permissions = {}
+  let proof: Proof = {}
   let pending: UserauthRequestFields | undefined
   for (let count = 1; ; count++) {
-    const request = pending ?? (await exchange.receive(UserauthRequest))
-    pending = undefined
-    const started = Date.now()
     if (count > requestLimit) throw tooMany(transport)
+    const request: UserauthRequestFields | undefined = pending ?? (await nextRequest(context))
+    pending = undefined
+    if (!request) continue
+    const started = Date.now()
     if (user === undefined) {
       if (request.user.length > userNameLimit || request.user.includes('\0'))
         throw new ProtocolError('malformed-message', 'unusable user name')
       await options.authority.begin?.(request.user)
-    } else if (user !== request.user) {
-      throw new ProtocolError('unexpected-message', 'Change of username or service not allowed')
     }
-    user = request.user
-    if (request.service !== connectionService)
+    user ??= request.user
+    if (user !== request.user || request.service !== connectionService)
       throw new ProtocolError('unexpected-message', 'Change of username or service not allowed')
 
     const method = findMethod(request.method)
-    const usable = method && (method.name === 'none' || progress.methods.includes(method.name))
-    const conclusion: Conclusion = usable ? await method.server(context, request) : { verdict: { accepted: false } }
+    const conclusion: Conclusion =
+      method && required.allows(method.name) ? await method.server(context, request) : { verdict: { accepted: false } }
     if (conclusion === 'answered') continue
-    if ('abandonedFor' in conclusion) {
-      pending = conclusion.abandonedFor
-      continue
-    }
-    const { verdict, proof } = conclusion
-    if (verdict.accepted && method) {
-      const last = progress.complete(method.name)
-      if (last) return { user, method: method.name, ...proof, permissions: verdict.permissions ?? {} }
-      exchange.send(UserauthFailure, { methods: [...progress.methods], partialSuccess: true })
+    const accepted = 'verdict' in conclusion && conclusion.verdict.accepted ? conclusion.verdict : undefined
+    const merged = accepted && mergePermissions(permissions, accepted.permissions ?? {})
+    if (accepted && !merged) log.error('options of this key contradict those of an earlier one')
+    if (merged && method) {
+      permissions = merged
+      if ('proof' in conclusion && conclusion.proof) {
+        proof = conclusion.proof
+        context.usedKeys.push(conclusion.proof.publicKey)
+      }
+      if (required.complete(method.name)) return { user, method: method.name, ...proof, permissions }
+      exchange.send(UserauthFailure, { methods: required.next, partialSuccess: true })
       continue
     }
     const freeOfCharge = request.method === 'none' && count === 1
     if (!freeOfCharge) {
       failures++
       log.info?.(`Failed ${sanitize(request.method, true)} for ${sanitize(user, true)}`)
-      await elapsed(started + minimumRefusalTime)
+      if (request.method !== 'none') await refusalTime(started)
     }
     if (failures >= (options.maxAttempts ?? defaultMaxAttempts)) throw tooMany(transport)
-    exchange.send(UserauthFailure, { methods: [...progress.methods], partialSuccess: false })
+    // What the client left for another request gets no answer (RFC 4252 §5.1), but it counts.
+    if ('abandonedFor' in conclusion) pending = conclusion.abandonedFor
+    else exchange.send(UserauthFailure, { methods: required.next, partialSuccess: false })
   }
 }
 
-async function acceptService({ exchange, transport }: ServerContext): Promise<void> {
-  const { service } = await exchange.receive(ServiceRequest)
+/** The next request; undefined when the client asked for the service once more, as some do before every attempt. */
+async function nextRequest(context: ServerContext): Promise<UserauthRequestFields | undefined> {
+  const received = await context.exchange.receiveOneOf(UserauthRequest, ServiceRequest)
+  if (received.name === 'USERAUTH_REQUEST') return received.value
+  acceptService(context, received.value.service)
+  return undefined
+}
+
+function acceptService({ exchange, transport }: ServerContext, service: string): void {
   if (service !== 'ssh-userauth') {
-    transport.disconnect(DisconnectReason.serviceNotAvailable, 'service not available')
-    throw new ProtocolError('unexpected-message', `bad service request ${sanitize(service, true)}`)
+    const text = `bad service request ${sanitize(service.slice(0, maxPeerText), true)}`
+    throw disconnected(transport, DisconnectReason.serviceNotAvailable, text)
   }
   exchange.send(ServiceAccept, { service })
+}
+
+function disconnected(transport: Transport, reason: DisconnectReason, text: string): DisconnectError {
+  transport.disconnect(reason, text)
+  return new DisconnectError('by-us', reason, text)
 }
 
 function tooMany(transport: Transport): AuthenticationError {
@@ -189,28 +218,14 @@ function tooMany(transport: Transport): AuthenticationError {
   return new AuthenticationError('too-many-attempts', 'Too many authentication failures')
 }
 
-const elapsed = (until: number): Promise<void> =>
-  new Promise(resolve => setTimeout(resolve, Math.max(0, until - Date.now())))
-
-/** Which methods may come next (AuthenticationMethods of sshd_config(5)). */
-class Progress {
-  readonly #offered: readonly string[]
-  #lists: readonly (readonly string[])[] | undefined
-
-  constructor(options: ServerAuthenticationOptions) {
-    this.#offered = authMethods.filter(method => method.offered(options)).map(({ name }) => name)
-    this.#lists = options.requiredMethods
-  }
-
-  get methods(): readonly string[] {
-    if (!this.#lists) return this.#offered
-    return this.#offered.filter(name => this.#lists?.some(list => list[0] === name))
-  }
-
-  /** Takes note of a success. @returns whether it was the last one needed */
-  complete(name: string): boolean {
-    if (!this.#lists) return true
-    this.#lists = this.#lists.filter(list => list[0] === name).map(list => list.slice(1))
-    return this.#lists.some(list => list.length === 0)
-  }
+/**
+ * Waits until a refusal took `minimumRefusalTime` since `started`, or its double, or the double of that: how long the
+ * method itself worked, which might tell whether the user exists, does not show.
+ */
+function refusalTime(started: number): Promise<void> {
+  const spent = Date.now() - started
+  if (spent > longestRefusalTime) return Promise.resolve()
+  let wanted = minimumRefusalTime
+  while (wanted < spent) wanted *= 2
+  return new Promise(resolve => setTimeout(resolve, wanted - spent))
 }

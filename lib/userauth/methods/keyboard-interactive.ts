@@ -1,4 +1,4 @@
-import { sanitize } from '../../errors.ts'
+import { sanitize, UsageError } from '../../errors.ts'
 import { Reader } from '../../wire/reader.ts'
 import {
   InfoRequest,
@@ -51,7 +51,8 @@ export const keyboardInteractive: AuthMethod = {
         user,
         {
           async ask(name, instruction, prompts) {
-            if (++rounds > roundLimit || prompts.length > promptLimit) throw new RangeError('too many questions')
+            if (prompts.length > promptLimit) throw new UsageError(`more than ${promptLimit} questions at once`)
+            if (++rounds > roundLimit) throw new WrongAnswer()
             exchange.send(InfoRequest, {
               name,
               instruction,
@@ -87,4 +88,5 @@ class Abandoned extends Error {
   }
 }
 
+/** Ends a dialogue that cannot succeed any more. */
 class WrongAnswer extends Error {}

@@ -1,3 +1,5 @@
+import type { Certificate } from '../../keys/certificate.ts'
+import type { PublicKey } from '../../keys/public-key.ts'
 import type { Log } from '../../log.ts'
 import type { Transport } from '../../transport/transport.ts'
 import type { Exchange } from '../../wire/exchange.ts'
@@ -5,7 +7,7 @@ import type { Writer } from '../../wire/writer.ts'
 import { encode } from '../../wire/writer.ts'
 import type { Credentials } from '../client.ts'
 import { UserauthFailure, UserauthRequest, type UserauthRequestFields, UserauthSuccess } from '../messages.ts'
-import type { ServerAuthentication, ServerAuthenticationOptions, Verdict } from '../server.ts'
+import type { ServerAuthenticationOptions, Verdict } from '../server.ts'
 
 /** The service that is asked for: the connection protocol. */
 export const connectionService = 'ssh-connection'
@@ -27,12 +29,20 @@ export interface ServerContext {
   readonly transport: Transport
   readonly options: ServerAuthenticationOptions
   readonly log: Log
+  /** Keys of earlier partial successes, none of which proves the user a second time. */
+  readonly usedKeys: PublicKey[]
+}
+
+/** The key that signed, and its certificate. */
+export interface Proof {
+  readonly publicKey?: PublicKey
+  readonly certificate?: Certificate
 }
 
 /** What a server's half concludes. `answered`: a reply is out already and the attempt goes on with another request. */
 export type Conclusion =
   | 'answered'
-  | { readonly verdict: Verdict; readonly proof?: Pick<ServerAuthentication, 'publicKey' | 'certificate'> }
+  | { readonly verdict: Verdict; readonly proof?: Proof & { readonly publicKey: PublicKey } }
   /** The client began something else in the middle. */
   | { readonly abandonedFor: UserauthRequestFields }
 

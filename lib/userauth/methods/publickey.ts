@@ -21,6 +21,7 @@ const plainName = 'publickey'
 /** PROTOCOL §3.1: the signature covers the server's host key too. */
 export const hostboundName = 'publickey-hostbound-v00@openssh.com'
 const hostboundExtension = 'publickey-hostbound@openssh.com'
+const hostboundVersion = '0'
 
 /** RFC 4252 §7. */
 export const publickey: AuthMethod = {
@@ -36,7 +37,7 @@ export const publickey: AuthMethod = {
       }
     }
   },
-  async server({ exchange, transport, options, log }, { user, method, data }): Promise<Conclusion> {
+  async server({ exchange, transport, options, log, usedKeys }, { user, method, data }): Promise<Conclusion> {
     const refused: Conclusion = { verdict: { accepted: false } }
     const reader = new Reader(data)
     const signed = reader.boolean()
@@ -58,7 +59,7 @@ export const publickey: AuthMethod = {
       log.debug1?.(`unusable public key: ${messageOf(error)}`)
       return refused
     }
-    if (key.type !== keyTypeOf(algorithm)) return refused
+    if (key.type !== keyTypeOf(algorithm) || usedKeys.some(used => used.equals(key))) return refused
     const verdict = (await options.authority.publicKey?.(user, key, undefined, algorithm)) ?? {
       accepted: false as const,
     }
@@ -105,7 +106,8 @@ async function offer(context: ClientContext, signer: Signer): Promise<Outcome | 
     log.debug1?.(`Skipping ${name}: no mutual signature algorithm`)
     return undefined
   }
-  const hostKey = transport.peerExtensions.has(hostboundExtension) ? transport.hostKey : undefined
+  const hostbound = transport.peerExtensions.get(hostboundExtension)?.toString('latin1') === hostboundVersion
+  const hostKey = hostbound ? transport.hostKey : undefined
   const method = hostKey ? hostboundName : plainName
   const request = (signature?: Buffer) => (writer: Writer) => {
     writer
@@ -116,15 +118,17 @@ async function offer(context: ClientContext, signer: Signer): Promise<Outcome | 
     if (signature) writer.string(signature)
   }
   log.debug1?.(`Offering public key: ${name}`)
-  sendRequest(context, method, request())
-  for (;;) {
-    const received = await exchange.receiveOneOf(PublicKeyOk, UserauthFailure, UserauthSuccess)
-    if (received.name !== 'USERAUTH_PK_OK') return toOutcome(received)
-    // Only for what was offered do we sign (RFC 4252 §7).
-    if (received.value.algorithm === algorithm && received.value.blob.equals(signer.blob)) break
-    log.debug1?.('the server accepts a key that was not offered; ignored')
+  if (!credentials.signWithoutQuery) {
+    sendRequest(context, method, request())
+    for (;;) {
+      const received = await exchange.receiveOneOf(PublicKeyOk, UserauthFailure, UserauthSuccess)
+      if (received.name !== 'USERAUTH_PK_OK') return toOutcome(received)
+      // Only for what was offered do we sign (RFC 4252 §7).
+      if (received.value.algorithm === algorithm && received.value.blob.equals(signer.blob)) break
+      log.debug1?.('the server accepts a key that was not offered; ignored')
+    }
+    log.debug1?.(`Server accepts key: ${name}`)
   }
-  log.debug1?.(`Server accepts key: ${name}`)
   let signature: Buffer
   try {
     const data = signedData(transport.sessionId, credentials.user, method, algorithm, signer.blob, hostKey)

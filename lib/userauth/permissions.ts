@@ -1,0 +1,24 @@
+import type { Permissions } from './server.ts'
+
+/**
+ * What a login may do that took several methods: the stricter rule of each, since every factor's restrictions stand. An
+ * absent rule restricts nothing. Undefined when the two contradict each other, and then nobody may be let in.
+ */
+export function mergePermissions(first: Permissions, second: Permissions): Permissions | undefined {
+  for (const exclusive of ['forceCommand', 'tunnel'] as const) {
+    const [one, other] = [first[exclusive], second[exclusive]]
+    if (one !== undefined && other !== undefined && one !== other) return undefined
+  }
+  const merged: { -readonly [Name in keyof Permissions]: Permissions[Name] } = { ...second, ...first }
+  for (const flag of ['pty', 'userRc', 'x11Forwarding', 'agentForwarding', 'portForwarding'] as const) {
+    if (second[flag] === false) merged[flag] = false
+  }
+  for (const list of ['permitOpen', 'permitListen'] as const) {
+    const [one, other] = [first[list], second[list]]
+    if (one && other) merged[list] = one.filter(entry => other.includes(entry))
+  }
+  if (first.environment && second.environment) {
+    merged.environment = new Map([...second.environment, ...first.environment])
+  }
+  return merged
+}
