@@ -1,0 +1,35 @@
+/** The protocol engine: bytes in, messages out, bytes out, over any byte stream. */
+
+export { AgentClient, type AgentKey } from './agent/client.ts'
+export { type Algorithms, allAlgorithms, defaultAlgorithms } from './algorithms/index.ts'
+export { type Client, type ClientOptions, type Engine, openClient } from './client.ts'
+export type { Channel, ChannelSink } from './connection/channel.ts'
+export { type ClientSession, type SessionOptions, startSession } from './connection/client-session.ts'
+export type { Connection, ConnectionOptions } from './connection/connection.ts'
+export { type RemoteProcess, startProcess } from './connection/process.ts'
+export { acceptSessions, type ServerSession, type SessionHandler } from './connection/server-session.ts'
+export * from './errors.ts'
+export { allSignatureAlgorithms, defaultSignatureAlgorithms } from './keys/algorithms.ts'
+export { fingerprint } from './keys/fingerprint.ts'
+export { formatOpensshV1 } from './keys/formats/openssh-v1.ts'
+export { parsePrivateKey, publicPartOf } from './keys/formats/private-file.ts'
+export { generateKey, PrivateKey } from './keys/private-key.ts'
+export { formatPublicKeyLine, type PublicKey, parsePublicKey, parsePublicKeyLine } from './keys/public-key.ts'
+export { keySigner, lazySigner, type Signer } from './keys/signer.ts'
+export { type Log, silentLog } from './log.ts'
+export { openServer, type Server, type ServerLogin, type ServerOptions } from './server.ts'
+export type {
+  HostKeyProof,
+  HostKeyVerifier,
+  NegotiatedAlgorithms,
+  RekeyLimit,
+  Transport,
+} from './transport/transport.ts'
+export type { AuthPrompt, ClientAuthentication, Credentials } from './userauth/client.ts'
+export type {
+  Authority,
+  Permissions,
+  ServerAuthentication,
+  ServerAuthenticationOptions,
+  Verdict,
+} from './userauth/server.ts'

@@ -1,0 +1,37 @@
+/** The library: logging in to hosts as tssh does, and serving logins. */
+
+export type { SessionOptions } from '../lib/connection/client-session.ts'
+export type { RemoteProcess } from '../lib/connection/process.ts'
+export type { ServerSession, SessionHandler } from '../lib/connection/server-session.ts'
+export {
+  AgentError,
+  AuthenticationError,
+  ChannelOpenError,
+  ConnectionLostError,
+  DisconnectError,
+  HostKeyError,
+  KeyError,
+  NegotiationError,
+  ProtocolError,
+  RequestError,
+  SshError,
+} from '../lib/errors.ts'
+export { fingerprint } from '../lib/keys/fingerprint.ts'
+export { formatOpensshV1 } from '../lib/keys/formats/openssh-v1.ts'
+export { parsePrivateKey } from '../lib/keys/formats/private-file.ts'
+export { generateKey, type PrivateKey } from '../lib/keys/private-key.ts'
+export { formatPublicKeyLine, type PublicKey, parsePublicKey, parsePublicKeyLine } from '../lib/keys/public-key.ts'
+export { keySigner, type Signer } from '../lib/keys/signer.ts'
+export type { Log } from '../lib/log.ts'
+export type { ServerLogin } from '../lib/server.ts'
+export type { Credentials } from '../lib/userauth/client.ts'
+export type { Authority, Permissions, ServerAuthentication, Verdict } from '../lib/userauth/server.ts'
+export {
+  type CompletedProcess,
+  type ConnectOptions,
+  connect,
+  type RunOptions,
+  run,
+  type SshClient,
+} from './api/client.ts'
+export { type ListenOptions, listen, type Peer, type ServeOptions, type SshServer, serve } from './api/server.ts'
