@@ -91,3 +91,20 @@ export function splitLines(text: string, file: string): ConfigLine[] {
   }
   return lines
 }
+
+/** A Host or Match line with the lines that it governs. */
+export interface ConfigBlock {
+  /** Undefined for what comes before the first Host or Match. */
+  readonly header: ConfigLine | undefined
+  readonly lines: readonly ConfigLine[]
+}
+
+/** The blocks of an ssh_config or sshd_config, as they stand: nothing is judged, opened or run. */
+export function parseSshConfig(text: string, file: string): ConfigBlock[] {
+  const blocks: { header: ConfigLine | undefined; lines: ConfigLine[] }[] = [{ header: undefined, lines: [] }]
+  for (const line of splitLines(text, file)) {
+    if (line.keyword === 'host' || line.keyword === 'match') blocks.push({ header: line, lines: [] })
+    else blocks.at(-1)!.lines.push(line)
+  }
+  return blocks
+}

@@ -1,7 +1,7 @@
 import { opensshAlgorithmNames } from './algorithm-names.ts'
 import { ConfigError } from './errors.ts'
 import type { KeywordTable } from './keyword.ts'
-import { type ConfigLine, splitLines } from './lexer.ts'
+import { type ConfigBlock, type ConfigLine, parseSshConfig } from './lexer.ts'
 import { OptionStore } from './options.ts'
 import { formerSshKeywords, sshKeywords } from './ssh-config.ts'
 import { formerSshdKeywords, sshdKeywords } from './sshd-config.ts'
@@ -19,23 +19,8 @@ export interface LintFinding {
 
 type Severity = LintFinding['severity']
 
-interface Block {
-  /** The Host or Match line; undefined for what comes before the first. */
-  readonly header: ConfigLine | undefined
-  readonly lines: ConfigLine[]
-}
-
-function blocksOf(text: string, file: string): Block[] {
-  const blocks: Block[] = [{ header: undefined, lines: [] }]
-  for (const line of splitLines(text, file)) {
-    if (line.keyword === 'host' || line.keyword === 'match') blocks.push({ header: line, lines: [] })
-    else blocks.at(-1)!.lines.push(line)
-  }
-  return blocks
-}
-
 /** Whether a block applies to every host. */
-function isUniversal({ header }: Block): boolean {
+function isUniversal({ header }: ConfigBlock): boolean {
   if (!header) return true
   const words = header.words ?? []
   if (header.keyword === 'host') return words.includes('*') && !words.some(word => word.startsWith('!'))
@@ -156,7 +141,7 @@ function lint(text: string, file: string, dialect: Dialect): LintFinding[] {
   const scratch = new OptionStore(dialect.table)
   const settled = new Map<string, ConfigLine>()
   const settings = { algorithms: opensshAlgorithmNames, env: {} }
-  const blocks = blocksOf(text, file)
+  const blocks = parseSshConfig(text, file)
   const ignored = blocks.flatMap(block => block.lines).filter(line => line.keyword === 'ignoreunknown')
   for (const block of blocks) {
     const here = new Map<string, ConfigLine>()
@@ -208,7 +193,7 @@ function lint(text: string, file: string, dialect: Dialect): LintFinding[] {
 }
 
 /** Pairs of keywords of which the second does nothing beside the first in one block. */
-function contradictions(block: Block, store: OptionStore): LintFinding[] {
+function contradictions(block: ConfigBlock, store: OptionStore): LintFinding[] {
   const first = new Map<string, ConfigLine>()
   for (const line of block.lines) {
     const property = store.propertyOf(line.keyword)

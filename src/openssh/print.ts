@@ -10,14 +10,19 @@ export function printOption(row: Keyword<unknown>, value: unknown, name: string)
   return (typeof texts === 'string' ? [texts] : texts).map(text => `${name} ${text}`)
 }
 
-function printOptions(table: KeywordTable, values: object, nameOf: (row: Keyword<unknown>) => string): string[] {
+/** The lines of all options of a table, in its order. */
+export function printOptions(
+  table: KeywordTable,
+  values: object,
+  nameOf: (row: Keyword<unknown>) => string = row => row.name.toLowerCase(),
+): string[] {
   const read = new Map<string, unknown>(Object.entries(values))
   return Object.entries(table).flatMap(([property, row]) => printOption(row, read.get(property), nameOf(row)))
 }
 
 /** What `ssh -G` prints: every option in its final form, one a line. */
 export function printSshConfig(config: SshConfig): string {
-  const lines = printOptions(sshKeywords, config, row => row.name.toLowerCase())
+  const lines = printOptions(sshKeywords, config)
     // The one name that OpenSSH does not print in lower case.
     .map(line => line.replace(/^canonicalizepermittedcnames /, 'canonicalizePermittedcnames '))
   return `${[`host ${config.host}`, ...lines].join('\n')}\n`
