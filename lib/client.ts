@@ -1,4 +1,5 @@
 import { type Connection, type ConnectionOptions, createConnection } from './connection/connection.ts'
+import { deferred, type Engine } from './engine.ts'
 import { AuthenticationError, SshError } from './errors.ts'
 import type { Log } from './log.ts'
 import { type ClientTransportOptions, createTransport, type Transport } from './transport/transport.ts'
@@ -13,14 +14,6 @@ export interface ClientOptions {
   output(chunks: Buffer[]): boolean
 }
 
-/** The byte stream's side of an engine. */
-export interface Engine {
-  /** Takes bytes from the stream; a returned promise asks it to pause until it settles. */
-  receive(chunk: Buffer): Promise<void> | undefined
-  ended(error?: Error): void
-  outputDrained(): void
-}
-
 /** A client's whole engine: Transport, user authentication and Connection, over any byte stream. */
 export interface Client extends Engine {
   readonly transport: Transport
@@ -31,18 +24,6 @@ export interface Client extends Engine {
   readonly authentication: Promise<ClientAuthentication>
   /** Why it ended. Never rejects. */
   readonly closed: Promise<SshError>
-}
-
-/** A promise with its ends, which nobody has to await. */
-export function deferred<T>(): { promise: Promise<T>; resolve(value: T): void; reject(error: unknown): void } {
-  let resolve!: (value: T) => void
-  let reject!: (error: unknown) => void
-  const promise = new Promise<T>((onResolve, onReject) => {
-    resolve = onResolve
-    reject = onReject
-  })
-  promise.catch(() => {})
-  return { promise, resolve, reject }
 }
 
 /** What the server is told when no method was left or a credential could not be had; a local error is not its business. */

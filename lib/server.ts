@@ -1,5 +1,5 @@
-import { deferred, type Engine } from './client.ts'
 import { type Connection, type ConnectionOptions, createConnection } from './connection/connection.ts'
+import { deferred, type Engine } from './engine.ts'
 import type { SshError } from './errors.ts'
 import type { Log } from './log.ts'
 import { createTransport, type ServerTransportOptions, type Transport } from './transport/transport.ts'

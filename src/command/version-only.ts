@@ -1,5 +1,5 @@
-import { parseCommandLine } from './options.ts'
 import { CommandError } from './errors.ts'
+import { parseCommandLine } from './options.ts'
 import { defineMain, type Main } from './run.ts'
 import { versionLine } from './version.ts'
 

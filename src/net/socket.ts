@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream'
-import type { Engine } from '../../lib/client.ts'
+import type { Engine } from '../../lib/engine.ts'
 
 /**
  * Joins a byte stream (a TCP socket, a proxy's pipes, a channel) and an engine. Errors of the stream end the engine and
