@@ -4,6 +4,7 @@ import { type ClientSession, type SessionOptions, startSession } from '../../lib
 import { ConnectionLostError } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
 import type { OpenedConnection } from '../../src/connect/open.ts'
+import { matchPattern } from '../../src/openssh/pattern.ts'
 import type { SshConfig } from '../../src/openssh/resolve-ssh-config.ts'
 import { terminalModes } from '../../src/terminal/modes.ts'
 import { type RawTerminal, rawTerminal, readSettings } from '../../src/terminal/raw-terminal.ts'
@@ -86,17 +87,10 @@ function ptyOptions(env: SessionRun['env']): NonNullable<SessionOptions['pty']> 
 /** SetEnv, then the variables that SendEnv names. */
 function sentEnvironment({ config, env }: SessionRun): [string, string][] {
   const set = config.setEnv.map(({ name, value }): [string, string] => [name, value])
-  const wanted = config.sendEnv.map(
-    pattern =>
-      new RegExp(
-        `^${pattern
-          .replace(/[.+^$(){}|[\]\\]/g, '\\$&')
-          .replaceAll('*', '.*')
-          .replaceAll('?', '.')}$`,
-      ),
-  )
   const sent = Object.entries(env).flatMap(([name, value]): [string, string][] =>
-    value !== undefined && wanted.some(pattern => pattern.test(name)) && !set.some(([taken]) => taken === name)
+    value !== undefined &&
+    config.sendEnv.some(pattern => matchPattern(name, pattern)) &&
+    !set.some(([taken]) => taken === name)
       ? [[name, value]]
       : [],
   )

@@ -40,8 +40,7 @@ export const main = defineMain({ program: 'tsshd', failureStatus: 1 }, async arg
   const log = logOf(invocation, config)
   refuseUnsupported(config)
   const hostKeys = loadHostKeys(hostKeyFiles(invocation, config, account, log), log)
-  if (invocation.mode === 'print-config')
-    process.stdout.write(printSshdConfig(config))
+  if (invocation.mode === 'print-config') process.stdout.write(printSshdConfig(config))
   if (invocation.mode === 'print-config' || invocation.mode === 'test') return 0
   const options = serveOptions(account, config, hostKeys, log)
   return invocation.mode === 'inetd'

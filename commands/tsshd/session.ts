@@ -4,6 +4,7 @@ import { messageOf } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
 import type { Permissions } from '../../lib/userauth/server.ts'
 import type { Peer } from '../../src/api/server.ts'
+import { matchPattern } from '../../src/openssh/pattern.ts'
 import type { Account } from './account.ts'
 import { type Program, type ProgramOutput, type ProgramStart, startOnPipes } from './child.ts'
 import { startOnTerminal } from './pty.ts'
@@ -30,7 +31,8 @@ export function sessionHandler(settings: SessionSettings): SessionHandler {
   const programs = new Map<ServerSession, Program>()
   return {
     pty: () => settings.permitTty && permissions.pty !== false,
-    env: (_, { name }) => !forbiddenVariables.test(name) && settings.acceptEnv.some(pattern => matches(pattern, name)),
+    env: (_, { name }) =>
+      !forbiddenVariables.test(name) && settings.acceptEnv.some(pattern => matchPattern(name, pattern)),
     start(session, program, reply) {
       const start = programStart(session, program, settings)
       if (!start) {
@@ -52,14 +54,6 @@ export function sessionHandler(settings: SessionSettings): SessionHandler {
     },
   }
 }
-
-const matches = (pattern: string, name: string): boolean =>
-  new RegExp(
-    `^${pattern
-      .replace(/[.+^$(){}|[\]\\]/g, '\\$&')
-      .replaceAll('*', '.*')
-      .replaceAll('?', '.')}$`,
-  ).test(name)
 
 function programStart(
   session: ServerSession,
