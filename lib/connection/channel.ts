@@ -107,6 +107,8 @@ export interface ChannelParameters {
   readonly maximumPacket: number
   readonly remoteWindow: number
   readonly remoteMaximumPacket: number
+  /** Called when the peer's first message arrives. */
+  readonly heard?: () => void
 }
 
 interface Chunk {
@@ -139,6 +141,7 @@ export class ConnectionChannel implements Channel, PacketSource {
   #ending: 'no' | 'eof' | 'close' | 'eof and close' = 'no'
   /** `stopped`: the peer said that it reads no more. `full`: `write` returned false. */
   #output: 'flowing' | 'full' | 'stopped' = 'flowing'
+  #heard: (() => void) | undefined
   readonly #replies = new ReplyQueue()
   readonly #awaited = new AwaitedReplies<void>()
 
@@ -150,6 +153,7 @@ export class ConnectionChannel implements Channel, PacketSource {
     this.sink = sink
     this.#receiveWindow = parameters.window
     this.#sendWindow = new SendWindow(parameters.remoteWindow)
+    this.#heard = parameters.heard
     this.#maximumPacket = parameters.maximumPacket
     this.#largestSent = Math.min(parameters.remoteMaximumPacket, defaultMaximumPacket)
   }
@@ -284,6 +288,10 @@ export class ConnectionChannel implements Channel, PacketSource {
 
   /** A message 93 to 100 for this channel. @throws ProtocolError */
   receive(number: number, payload: Buffer): void {
+    if (this.#heard) {
+      this.#heard()
+      this.#heard = undefined
+    }
     switch (number) {
       case ChannelData.number:
         this.#receiveData(payload, 0, 5)

@@ -23,7 +23,7 @@ import {
 } from './messages.ts'
 import { AwaitedReplies, ReplyQueue } from './replies.ts'
 import { type PacketSource, Scheduler } from './scheduler.ts'
-import { defaultMaximumPacket, defaultWindow, type Growth, growthBudget, ReceiveWindow } from './window.ts'
+import { defaultMaximumPacket, defaultWindow, Growth, ReceiveWindow } from './window.ts'
 
 /** A channel that the peer wants to open. Exactly one of `accept` and `reject` is called, now or later. */
 export interface ChannelOpening {
@@ -98,6 +98,8 @@ interface PendingOpen {
   readonly window: number
   readonly maximumPacket: number
   readonly sink: ChannelSink
+  /** When it was sent. */
+  readonly since: number
   resolve(channel: Channel): void
   reject(error: ChannelOpenError): void
 }
@@ -113,7 +115,7 @@ class EngineConnection implements Connection, ChannelHost {
   readonly #maxChannels: number
 
   readonly #scheduler: Scheduler
-  readonly #growth: Growth = { left: growthBudget }
+  readonly #growth = new Growth()
   readonly #replies = new ReplyQueue()
   readonly #awaited = new AwaitedReplies<Reader>()
   readonly #opening = new Map<number, PendingOpen>()
@@ -143,7 +145,8 @@ class EngineConnection implements Connection, ChannelHost {
     const senderChannel = this.#takeId()
     const { window = this.#window, maximumPacket = this.#maximumPacket } = options
     return new Promise((resolve, reject) => {
-      this.#opening.set(senderChannel, { type, window, maximumPacket, sink, resolve, reject })
+      const since = this.#growth.now()
+      this.#opening.set(senderChannel, { type, window, maximumPacket, sink, since, resolve, reject })
       const payload = options.write ? encode(options.write) : noBytes
       this.transport.send(ChannelOpen, { type, senderChannel, initialWindow: window, maximumPacket, payload })
     })
@@ -292,6 +295,7 @@ class EngineConnection implements Connection, ChannelHost {
     write?: (writer: Writer) => void,
   ): Channel {
     const senderChannel = this.#takeId()
+    const since = this.#growth.now()
     const channel = this.#addChannel(
       {
         type: open.type,
@@ -301,6 +305,8 @@ class EngineConnection implements Connection, ChannelHost {
         maximumPacket: this.#maximumPacket,
         remoteWindow: open.initialWindow,
         remoteMaximumPacket: open.maximumPacket,
+        // Who opens a channel uses it as soon as it may.
+        heard: () => this.#growth.sample(since),
       },
       sink,
     )
@@ -329,6 +335,7 @@ class EngineConnection implements Connection, ChannelHost {
     const confirmation = ChannelOpenConfirmation.read(payload)
     this.transport.trace('in', ChannelOpenConfirmation, confirmation)
     const pending = this.#takeOpening(confirmation.recipientChannel)
+    this.#growth.sample(pending.since)
     const channel = this.#addChannel(
       {
         type: pending.type,

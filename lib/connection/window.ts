@@ -15,9 +15,30 @@ export const growthBudget = 128 * mib
 /** Window credit is a uint32 (RFC 4254 §5.2). */
 const maximumCredit = 0xffffffff
 
-/** What the windows of one connection may still grow by. */
-export interface Growth {
-  left: number
+/** Milliseconds below which a path needs no larger window: 2 MiB each 5 ms outrun what ciphers do. */
+const shortRoundTrip = 5
+
+/**
+ * What the windows of one connection share. A window larger than the path needs is harmful: OpenSSH's buffers, which
+ * fill up to the window, slow down tenfold and more at 16 MiB. So windows grow only where the round trip is what limits.
+ */
+export class Growth {
+  /** Bytes that they may still grow by. */
+  left = growthBudget
+  /** The shortest round trip seen, in milliseconds; 0 while unknown. */
+  roundTrip = 0
+  /** Milliseconds on a clock that only goes forward. */
+  readonly now: () => number
+
+  constructor(now: () => number = () => performance.now()) {
+    this.now = now
+  }
+
+  /** The peer answered at once what was sent at `since`. */
+  sample(since: number): void {
+    const elapsed = this.now() - since
+    this.roundTrip = this.roundTrip === 0 ? elapsed : Math.min(this.roundTrip, elapsed)
+  }
 }
 
 /**
@@ -34,9 +55,10 @@ export class ReceiveWindow {
   readonly #refill: number
   readonly #growth: Growth
   #taken = 0
-  /** Bytes taken, and the most that were unread at once, since the last decision about growing. */
+  /** Bytes taken, and the most that were unread at once, since the last decision about growing, and when that was. */
   #streak = 0
   #peak = 0
+  #since: number
 
   constructor(size: number, maximumPacket: number, growth: Growth) {
     this.size = size
@@ -44,6 +66,7 @@ export class ReceiveWindow {
     this.#initial = size
     this.#refill = 3 * maximumPacket
     this.#growth = growth
+    this.#since = growth.now()
   }
 
   /** @throws ProtocolError when the peer sends more than it may. */
@@ -76,14 +99,21 @@ export class ReceiveWindow {
     this.size = this.#initial
   }
 
-  /** Doubles the window once a whole window went through it and its reader was never half a window behind. */
+  /**
+   * Doubles the window when a whole one went through it in about a round trip, on a path where that matters, and its
+   * reader was never half a window behind.
+   */
   #grow(): number {
     if (this.#streak < this.size) return 0
+    const { left, roundTrip, now } = this.#growth
+    const elapsed = now() - this.#since
+    const isLimiting = roundTrip >= shortRoundTrip && elapsed <= 2 * roundTrip
     const keptUp = this.#peak <= this.size / 2
     this.#streak = 0
     this.#peak = this.unread
-    if (!keptUp) return 0
-    const extra = Math.max(0, Math.min(this.size, maximumWindow - this.size, this.#growth.left))
+    this.#since += elapsed
+    if (!isLimiting || !keptUp) return 0
+    const extra = Math.max(0, Math.min(this.size, maximumWindow - this.size, left))
     this.#growth.left -= extra
     this.size += extra
     return extra
