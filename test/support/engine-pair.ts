@@ -22,6 +22,7 @@ export interface EnginePair {
 /** A client and a server with all their layers and real cryptography, joined by a function, one user logged in. */
 export async function enginePair(options: EnginePairOptions = {}): Promise<EnginePair> {
   const { chunking = whole, rekeyLimit } = options
+  const hostKeys = [keySigner(generateKey('ed25519'))]
   const limit = rekeyLimit && { rekeyLimit }
   const toServer = new Wire(chunking, () => server.transport)
   const toClient = new Wire(chunking, () => client.transport)
@@ -38,7 +39,7 @@ export async function enginePair(options: EnginePairOptions = {}): Promise<Engin
     transport: {
       algorithms: allAlgorithms,
       softwareVersion: 'tssh_0',
-      hostKeys: [keySigner(generateKey('ed25519'))],
+      hostKeys,
       ...limit,
     },
     authentication: {

@@ -311,6 +311,32 @@ describe('keyboard-interactive', () => {
     expect(client.transport.traced.join('\n')).not.toContain('answer')
   })
 
+  it('takes no more than 64 questions at once', async () => {
+    let asked = 0
+    const client = await clientOf(
+      {
+        methods: ['keyboard-interactive'],
+        async keyboardInteractive(_name, _instruction, prompts) {
+          asked += prompts.length
+          return prompts.map(() => '')
+        },
+      },
+      ['keyboard-interactive'],
+    )
+    await client.request('keyboard-interactive')
+    const questions = (count: number) => ({
+      name: '',
+      instruction: '',
+      language: '',
+      prompts: Array.from({ length: count }, () => ({ text: '?', echo: true })),
+    })
+    client.send(InfoRequest, questions(64))
+    await client.next(InfoResponse)
+    client.send(InfoRequest, questions(65))
+    await expect(client.result).rejects.toMatchObject({ code: 'malformed-message' })
+    expect(asked).toBe(64)
+  })
+
   it('takes no message with a count beyond it', async () => {
     const client = await clientOf({ methods: ['keyboard-interactive'], keyboardInteractive: async () => [] }, [
       'keyboard-interactive',
