@@ -12,6 +12,7 @@ import type { SshConfig } from '../../src/openssh/resolve-ssh-config.ts'
 import { type Invocation, parseInvocation } from './command-line.ts'
 import { explain } from './failures.ts'
 import { runSession } from './session.ts'
+import { reportUnsupported } from './unsupported.ts'
 
 export { run } from '../../src/command/run.ts'
 
@@ -54,6 +55,7 @@ export function parseDestination(text: string): { user: string | undefined; host
 async function connectAndRun(invocation: Invocation, config: SshConfig): Promise<number> {
   const log = logOf(invocation, config)
   diesOfSignals(log)
+  reportUnsupported(config, log)
   log.debug1?.(`${versionLine()}`)
   try {
     const opened = await openConnection({

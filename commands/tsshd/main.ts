@@ -39,6 +39,7 @@ export const main = defineMain({ program: 'tsshd', failureStatus: 1 }, async arg
   })
   const log = logOf(invocation, config)
   refuseUnsupported(config)
+  warnOfUnsupported(config, log)
   const hostKeys = loadHostKeys(hostKeyFiles(invocation, config, account, log), log)
   if (invocation.mode === 'print-config') process.stdout.write(printSshdConfig(config))
   if (invocation.mode === 'print-config' || invocation.mode === 'test') return 0
@@ -74,6 +75,44 @@ const notObeyed = [
   'authenticationMethods',
   'refuseConnection',
 ] as const satisfies readonly (keyof SshdOptions)[]
+
+const obeyed: ReadonlySet<string> = new Set([
+  'acceptEnv',
+  'authorizedKeysFile',
+  'banner',
+  'ciphers',
+  'forceCommand',
+  'hostKey',
+  'hostKeyAlgorithms',
+  'kexAlgorithms',
+  'listenAddress',
+  'loginGraceTime',
+  'logLevel',
+  'macs',
+  'maxAuthTries',
+  'maxSessions',
+  'maxStartups',
+  'permitRootLogin',
+  'permitTTY',
+  'port',
+  'addressFamily',
+  'pubkeyAcceptedAlgorithms',
+  'pubkeyAuthentication',
+  'rekeyLimit',
+  'strictModes',
+  'subsystem',
+  'versionAddendum',
+])
+
+/** Says which lines of the configuration have no effect. */
+function warnOfUnsupported(config: SshdConfig, log: Log): void {
+  for (const { property, file, line, effective } of config.history) {
+    if (!effective || obeyed.has(property)) continue
+    log.info?.(
+      `${file} line ${line}: ${sshdKeywords[property as keyof SshdOptions].name} is not supported by this server and has no effect.`,
+    )
+  }
+}
 
 /** A restriction that would be ignored is worse than a server that does not start. @throws CommandError */
 function refuseUnsupported(config: SshdConfig): void {

@@ -196,6 +196,14 @@ describe.skipIf(!haveProgram('sshd'))('tssh logs in to sshd', () => {
     expect(ran.stdout.toString()).toMatch(/\/dev\/pts\/\d+\r\nxterm-color\r\n/)
   })
 
+  test('options that cannot be obeyed are refused, or said to have no effect', async () => {
+    const jump = await go(['-o', 'ProxyJump=elsewhere'], ['true'])
+    expect(jump).toMatchObject({ status: 255, stderr: 'tssh: ProxyJump is not supported by this release.\n' })
+    const agent = await go(['-o', 'ForwardAgent=yes'], ['echo works'])
+    expect(agent.stderr).toBe('Warning: ForwardAgent is not supported by this release and has no effect.\n')
+    expect(agent.stdout.toString()).toBe('works\n')
+  })
+
   test('connection refused, and a name that is none', async () => {
     const refused = await runProgram(process.execPath, [tssh, '-F', 'none', '-p', '1', '127.0.0.1', 'true'])
     expect(refused).toMatchObject({
