@@ -1,21 +1,53 @@
 import { keyFamilies } from './families/index.ts'
 
 const certificateSuffix = '-cert-v01@openssh.com'
+const vendorSuffix = '@openssh.com'
 
 export const isCertificateAlgorithm = (algorithm: string): boolean => algorithm.endsWith(certificateSuffix)
 
+/** The name for a certificate: `ssh-ed25519-cert-v01@openssh.com`. A type with a vendor ending keeps only one. */
+export const certificateAlgorithmOf = (algorithm: string): string =>
+  (algorithm.endsWith(vendorSuffix) ? algorithm.slice(0, -vendorSuffix.length) : algorithm) + certificateSuffix
+
+const plainSignatureAlgorithms: readonly string[] = keyFamilies.flatMap(({ algorithms }) =>
+  algorithms.map(({ name }) => name),
+)
+
 /** The signature algorithm under a public key algorithm: a certificate's name without its ending. */
-export const signatureAlgorithmOf = (algorithm: string): string =>
-  isCertificateAlgorithm(algorithm) ? algorithm.slice(0, -certificateSuffix.length) : algorithm
+export function signatureAlgorithmOf(algorithm: string): string {
+  if (!isCertificateAlgorithm(algorithm)) return algorithm
+  const name = algorithm.slice(0, -certificateSuffix.length)
+  return plainSignatureAlgorithms.includes(name + vendorSuffix) ? name + vendorSuffix : name
+}
 
 /** The key type that an algorithm belongs to: `ssh-rsa` for `rsa-sha2-512`. */
 export const keyTypeOf = (algorithm: string): string | undefined =>
   keyFamilies.find(({ algorithms }) => algorithms.some(({ name }) => name === signatureAlgorithmOf(algorithm)))?.type
 
-/** Every signature algorithm there is. */
-export const allSignatureAlgorithms: readonly string[] = keyFamilies.flatMap(({ algorithms }) =>
-  algorithms.map(({ name }) => name),
-)
+/** Whether certificates of this algorithm exist: ssh.com's names have none. */
+const certifiable = (name: string): boolean => !name.endsWith('@ssh.com')
 
-/** What is taken and used by default: all but SHA-1. */
-export const defaultSignatureAlgorithms: readonly string[] = allSignatureAlgorithms.filter(name => name !== 'ssh-rsa')
+/** Every public key algorithm name there is, plain and for certificates. */
+export const allSignatureAlgorithms: readonly string[] = [
+  ...plainSignatureAlgorithms.filter(certifiable).map(certificateAlgorithmOf),
+  ...plainSignatureAlgorithms,
+]
+
+/** Signature algorithms of plain keys that are taken and used by default, in OpenSSH's order: all but SHA-1 and curiosities. */
+export const defaultPlainSignatureAlgorithms: readonly string[] = [
+  'ssh-ed25519',
+  'ecdsa-sha2-nistp256',
+  'ecdsa-sha2-nistp384',
+  'ecdsa-sha2-nistp521',
+  'sk-ssh-ed25519@openssh.com',
+  'sk-ecdsa-sha2-nistp256@openssh.com',
+  'webauthn-sk-ecdsa-sha2-nistp256@openssh.com',
+  'rsa-sha2-512',
+  'rsa-sha2-256',
+]
+
+/** What is taken and used by default: certificates before plain keys (OpenSSH's PubkeyAcceptedAlgorithms). */
+export const defaultSignatureAlgorithms: readonly string[] = [
+  ...defaultPlainSignatureAlgorithms.map(certificateAlgorithmOf),
+  ...defaultPlainSignatureAlgorithms,
+]

@@ -1,8 +1,10 @@
-import { type EcdsaCurve, generatePrivateNumbers, type PrivateNumbers, type SigningKey } from '../crypto/signature.ts'
+import { randomBytes } from '../crypto/random.ts'
+import { type EcdsaCurve, generatePrivateNumbers, type SigningKey } from '../crypto/signature.ts'
 import { KeyError } from '../errors.ts'
 import { encode } from '../wire/writer.ts'
-import type { KeyFamily } from './families/family.ts'
+import type { KeyFamily, PrivateMaterial } from './families/family.ts'
 import { keyFamilies } from './families/index.ts'
+import { compositeFromSeeds, compositeSeedsLength } from './families/mldsa44-ed25519.ts'
 import { type PublicKey, parsePublicKey, reading } from './public-key.ts'
 
 /** A private key in memory. `dispose` when it is not needed any more. */
@@ -10,10 +12,10 @@ export class PrivateKey {
   readonly publicKey: PublicKey
   readonly comment: string
   readonly family: KeyFamily
-  #numbers: PrivateNumbers | undefined
+  #numbers: PrivateMaterial | undefined
   #signer: SigningKey | undefined
 
-  constructor(numbers: PrivateNumbers, comment = '') {
+  constructor(numbers: PrivateMaterial, comment = '') {
     const family = keyFamilies.find(candidate => candidate.owns(numbers))
     if (!family) throw new KeyError('unsupported', 'unsupported kind of private key')
     this.family = family
@@ -23,14 +25,14 @@ export class PrivateKey {
   }
 
   /** For writing the key to a file. @throws KeyError after `dispose` */
-  get numbers(): PrivateNumbers {
+  get numbers(): PrivateMaterial {
     if (!this.#numbers) throw new KeyError('not-valid', 'the private key was wiped')
     return this.#numbers
   }
 
   /** An encoded signature (string format, string bytes). @throws KeyError when the key has no such algorithm */
   sign(data: Buffer, algorithm: string): Buffer {
-    const known = this.family.algorithms.find(({ name }) => name === algorithm)
+    const known = this.family.algorithms.find(({ name, verifyOnly }) => name === algorithm && !verifyOnly)
     if (!known) throw new KeyError('unsupported', `${this.family.label} keys cannot sign with ${algorithm}`)
     const { numbers } = this
     this.#signer ??= reading('private key', () => this.family.signer(numbers))
@@ -46,14 +48,33 @@ export class PrivateKey {
   }
 }
 
-export type GeneratedKind = 'ed25519' | 'ecdsa' | 'rsa'
+export type GeneratedKind = 'ed25519' | 'ecdsa' | 'rsa' | 'mldsa44-ed25519' | 'ed448' | 'ecdsa-secp256k1'
 
 const ecdsaCurves: Readonly<Record<number, EcdsaCurve>> = { 256: 'nistp256', 384: 'nistp384', 521: 'nistp521' }
+/** Sizes of RSA keys that are made, in bits. */
+const rsaBits = { minimum: 1024, maximum: 16384, usual: 3072 } as const
 
 /** Makes a key: RSA of 3072 bits and ECDSA on nistp256 when no size is given. @throws KeyError for a size there is none of */
 export function generateKey(kind: GeneratedKind, bits?: number, comment = ''): PrivateKey {
-  if (kind !== 'ecdsa') return new PrivateKey(generatePrivateNumbers(kind, bits), comment)
-  const curve = ecdsaCurves[bits ?? 256]
-  if (!curve) throw new KeyError('unsupported', 'Invalid ECDSA key length: valid lengths are 256, 384 or 521 bits')
-  return new PrivateKey(generatePrivateNumbers(curve), comment)
+  switch (kind) {
+    case 'rsa': {
+      const size = bits ?? rsaBits.usual
+      if (!Number.isInteger(size) || size < rsaBits.minimum || size > rsaBits.maximum) {
+        const range = `minimum is ${rsaBits.minimum} bits, maximum is ${rsaBits.maximum}`
+        throw new KeyError('unsupported', `Invalid RSA key length: ${range}`)
+      }
+      return new PrivateKey(generatePrivateNumbers('rsa', size), comment)
+    }
+    case 'ecdsa': {
+      const curve = ecdsaCurves[bits ?? 256]
+      if (!curve) throw new KeyError('unsupported', 'Invalid ECDSA key length: valid lengths are 256, 384 or 521 bits')
+      return new PrivateKey(generatePrivateNumbers(curve), comment)
+    }
+    case 'ecdsa-secp256k1':
+      return new PrivateKey(generatePrivateNumbers('secp256k1'), comment)
+    case 'mldsa44-ed25519':
+      return new PrivateKey(compositeFromSeeds(randomBytes(compositeSeedsLength)), comment)
+    default:
+      return new PrivateKey(generatePrivateNumbers(kind), comment)
+  }
 }

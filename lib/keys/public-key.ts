@@ -1,6 +1,6 @@
 import { KeyError, SshError, sanitize } from '../errors.ts'
 import { Reader } from '../wire/reader.ts'
-import type { KeyFamily, PublicMaterial } from './families/family.ts'
+import type { KeyFamily, PublicMaterial, VerifyOptions } from './families/family.ts'
 import { findFamily } from './families/index.ts'
 
 /** A public key of any family. Instances come from `parsePublicKey` (a blob) or `parsePublicKeyLine` (a `.pub` line). */
@@ -14,11 +14,14 @@ export interface PublicKey {
   readonly blob: Buffer
   /** Signature algorithm names that this key can be used under, best first. */
   readonly algorithms: readonly string[]
+  /** Of a security key: the application it was made for, `ssh:` and what follows. */
+  readonly application?: string | undefined
   /**
-   * Whether `signature` (encoded: string format, string bytes) over `data` is this key's. When `algorithm` is given, the
-   * signature's format must be exactly that one. Malformed signatures are false, never a throw.
+   * Whether `signature` (encoded: string format, string bytes, and for security keys what they add) over `data` is this
+   * key's. When `algorithm` is given, the signature's format must be exactly that one. Malformed signatures are false,
+   * never a throw. A security key must have been touched, unless `options` say otherwise.
    */
-  verify(data: Buffer, signature: Buffer, algorithm?: string): boolean
+  verify(data: Buffer, signature: Buffer, algorithm?: string, options?: VerifyOptions): boolean
   equals(other: PublicKey): boolean
 }
 
@@ -33,9 +36,12 @@ export function parsePublicKey(blob: Buffer): PublicKey {
     const type = reader.text()
     const family = findFamily(type)
     if (!family) throw new KeyError('unsupported', `unsupported key type ${sanitize(JSON.stringify(type))}`)
-    const material = family.readPublic(reader)
-    reader.finish()
-    return new FamilyPublicKey(family, material, Buffer.from(blob))
+    // A copy first: the key keeps views of what it reads.
+    const own = Buffer.from(blob)
+    const rest = new Reader(own, reader.offset)
+    const material = family.readPublic(rest)
+    rest.finish()
+    return new FamilyPublicKey(family, material, own)
   })
 }
 
@@ -79,21 +85,21 @@ class FamilyPublicKey implements PublicKey {
     return this.#family.algorithms.map(({ name }) => name)
   }
 
-  verify(data: Buffer, signature: Buffer, algorithm?: string): boolean {
-    let format: string
-    let bytes: Buffer
+  get application(): string | undefined {
+    return this.#material.application
+  }
+
+  verify(data: Buffer, signature: Buffer, algorithm?: string, options: VerifyOptions = {}): boolean {
     try {
       const reader = new Reader(signature)
-      format = reader.text()
-      bytes = reader.string()
-      reader.finish()
-    } catch {
-      return false
+      const format = reader.text()
+      if (algorithm !== undefined && format !== algorithm) return false
+      const known = this.#family.algorithms.find(({ name }) => name === format)
+      return known !== undefined && this.#material.verify(known, data, reader, options)
+    } catch (error) {
+      if (error instanceof SshError) return false
+      throw error
     }
-    if (algorithm !== undefined && format !== algorithm) return false
-    const known = this.#family.algorithms.find(({ name }) => name === format)
-    const decoded = known && this.#family.decodeSignature(bytes)
-    return decoded !== undefined && this.#material.verify(known?.hash, data, decoded)
   }
 
   equals(other: PublicKey): boolean {
@@ -107,11 +113,17 @@ export interface PublicKeyLine {
   readonly comment: string
 }
 
-/** Reads `type base64 comment`. The type must be the blob's own. @throws KeyError */
-export function parsePublicKeyLine(line: string): PublicKeyLine {
+/** Takes `type base64 comment` apart. @throws KeyError */
+export function splitKeyLine(line: string): { type: string; blob: Buffer; comment: string } {
   const [, type, base64, comment = ''] = /^[ \t]*(\S+)[ \t]+([A-Za-z0-9+/]+={0,2})(?:[ \t]+(.*?))?\s*$/.exec(line) ?? []
   if (!type || !base64) throw new KeyError('unknown-format', 'not a public key')
-  const key = parsePublicKey(Buffer.from(base64, 'base64'))
+  return { type, blob: Buffer.from(base64, 'base64'), comment }
+}
+
+/** Reads `type base64 comment` of a plain key. The type must be the blob's own. @throws KeyError */
+export function parsePublicKeyLine(line: string): PublicKeyLine {
+  const { type, blob, comment } = splitKeyLine(line)
+  const key = parsePublicKey(blob)
   if (key.type !== type) throw new KeyError('malformed', 'public key is of another type than its line says')
   return { key, comment }
 }

@@ -1,4 +1,7 @@
+import { KeyError } from '../errors.ts'
+import { certificateAlgorithmOf, signatureAlgorithmOf } from './algorithms.ts'
 import type { Certificate } from './certificate.ts'
+import { findFamily } from './families/index.ts'
 import type { PrivateKey } from './private-key.ts'
 import type { PublicKey } from './public-key.ts'
 
@@ -26,12 +29,18 @@ export interface Signer {
   sign(data: Buffer, algorithm: string): Promise<Buffer>
 }
 
+/** The algorithms under which a key of this type can sign: those that only others make left out. */
+export const signingAlgorithms = ({ type }: PublicKey): readonly string[] =>
+  findFamily(type)
+    ?.algorithms.filter(({ verifyOnly }) => !verifyOnly)
+    .map(({ name }) => name) ?? []
+
 /** The Signer of a private key in memory. */
 export function keySigner(key: PrivateKey, comment: string = key.comment): Signer {
   const { publicKey } = key
   return {
     publicKey,
-    algorithms: publicKey.algorithms,
+    algorithms: signingAlgorithms(publicKey),
     blob: publicKey.blob,
     comment,
     sign: async (data, algorithm) => key.sign(data, algorithm),
@@ -43,12 +52,26 @@ export function lazySigner(publicKey: PublicKey, comment: string, load: () => Pr
   let loading: Promise<PrivateKey> | undefined
   return {
     publicKey,
-    algorithms: publicKey.algorithms,
+    algorithms: signingAlgorithms(publicKey),
     blob: publicKey.blob,
     comment,
     async sign(data, algorithm) {
       loading ??= load()
       return (await loading).sign(data, algorithm)
     },
+  }
+}
+
+/** The same Signer showing a certificate for its key. @throws KeyError `mismatch` when it is for another key */
+export function certifiedSigner(signer: Signer, certificate: Certificate): Signer {
+  if (!certificate.publicKey.equals(signer.publicKey))
+    throw new KeyError('mismatch', 'certificate is for another key than the signer has')
+  return {
+    publicKey: signer.publicKey,
+    certificate,
+    algorithms: signer.algorithms.filter(name => !name.endsWith('@ssh.com')).map(certificateAlgorithmOf),
+    blob: certificate.blob,
+    comment: signer.comment,
+    sign: (data, algorithm) => signer.sign(data, signatureAlgorithmOf(algorithm)),
   }
 }

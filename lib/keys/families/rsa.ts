@@ -1,6 +1,6 @@
-import { type PrivateNumbers, rsaSigner, rsaVerifier } from '../../crypto/signature.ts'
+import { rsaSigner, rsaVerifier } from '../../crypto/signature.ts'
 import { KeyError } from '../../errors.ts'
-import type { KeyFamily } from './family.ts'
+import { type KeyFamily, ownMaterial, plainSignature } from './family.ts'
 
 /** Moduli outside are refused: too weak for anything, or costly to check (OpenSSH has the same bounds). */
 const minimumBits = 1024
@@ -8,11 +8,6 @@ const maximumBits = 16384
 
 const bitLength = (magnitude: Buffer): number =>
   magnitude.length === 0 ? 0 : magnitude.length * 8 - Math.clz32(magnitude[0]!) + 24
-
-function own(numbers: PrivateNumbers): Extract<PrivateNumbers, { kind: 'rsa' }> {
-  if (numbers.kind !== 'rsa') throw new KeyError('mismatch', 'not an RSA key')
-  return numbers
-}
 
 function checkPublic(n: Buffer, e: Buffer): number {
   const bits = bitLength(n)
@@ -24,7 +19,7 @@ function checkPublic(n: Buffer, e: Buffer): number {
   return bits
 }
 
-/** RSA (RFC 4253 §6.6) with SHA-2 signatures (RFC 8332); SHA-1 ones exist, off by default. */
+/** RSA (RFC 4253 §6.6) with SHA-2 signatures (RFC 8332); SHA-1 ones and ssh.com's own names exist, off by default. */
 export const rsa: KeyFamily = {
   type: 'ssh-rsa',
   label: 'RSA',
@@ -33,34 +28,38 @@ export const rsa: KeyFamily = {
     { name: 'rsa-sha2-512', hash: 'sha512' },
     { name: 'rsa-sha2-256', hash: 'sha256' },
     { name: 'ssh-rsa', hash: 'sha1' },
+    { name: 'ssh-rsa-sha512@ssh.com', hash: 'sha512' },
+    { name: 'ssh-rsa-sha384@ssh.com', hash: 'sha384' },
+    { name: 'ssh-rsa-sha256@ssh.com', hash: 'sha256' },
+    { name: 'ssh-rsa-sha224@ssh.com', hash: 'sha224' },
   ],
   readPublic(reader) {
     const [e, n] = [reader.mpint(), reader.mpint()]
-    return { bits: checkPublic(n, e), verify: rsaVerifier({ n, e }) }
+    return { bits: checkPublic(n, e), verify: plainSignature(rsaVerifier({ n, e })) }
   },
-  readPrivate(reader) {
-    const [n, e, d, iqmp, p, q] = [0, 0, 0, 0, 0, 0].map(() => Buffer.from(reader.mpint())) as [
-      Buffer,
-      Buffer,
-      Buffer,
-      Buffer,
-      Buffer,
-      Buffer,
-    ]
+  readPrivate(reader, publicFields) {
+    const next = (from = reader): Buffer => Buffer.from(from.mpint())
+    let e: Buffer
+    let n: Buffer
+    // The public blob has the exponent first, the private one the modulus.
+    if (publicFields) [e, n] = [next(publicFields), next(publicFields)]
+    else [n, e] = [next(), next()]
+    const [d, iqmp, p, q] = [next(), next(), next(), next()]
     checkPublic(n, e)
-    if (bitLength(p) < 2 || bitLength(q) < 2) throw new KeyError('malformed', 'RSA primes out of range')
+    if (bitLength(p) < 2 || bitLength(q) < 2 || bitLength(d) < 2 || iqmp.length === 0)
+      throw new KeyError('malformed', 'RSA private numbers out of range')
     return { kind: 'rsa', n, e, d, iqmp, p, q }
   },
-  writePrivate(writer, numbers) {
-    const { n, e, d, iqmp, p, q } = own(numbers)
-    writer.mpint(n).mpint(e).mpint(d).mpint(iqmp).mpint(p).mpint(q)
+  writePrivate(writer, numbers, certified = false) {
+    const { n, e, d, iqmp, p, q } = ownMaterial(numbers, 'rsa')
+    if (!certified) writer.mpint(n).mpint(e)
+    writer.mpint(d).mpint(iqmp).mpint(p).mpint(q)
   },
   writePublic(writer, numbers) {
-    const { e, n } = own(numbers)
+    const { e, n } = ownMaterial(numbers, 'rsa')
     writer.mpint(e).mpint(n)
   },
-  signer: numbers => rsaSigner(own(numbers)),
+  signer: numbers => rsaSigner(ownMaterial(numbers, 'rsa')),
   encodeSignature: signature => signature,
-  decodeSignature: signature => signature,
   owns: numbers => numbers.kind === 'rsa',
 }
