@@ -93,6 +93,8 @@ function parseOptions(text: string): Options | undefined {
     const [whole, rawName, , quoted] = /^([A-Za-z0-9-]+)(="((?:[^"\\]|\\.)*)")?(?:,|$)/.exec(rest) ?? []
     if (whole === undefined || rawName === undefined) return undefined
     rest = rest.slice(whole.length)
+    // A comma promises another option.
+    if (rest === '' && whole.endsWith(',')) return undefined
     const value = quoted?.replaceAll('\\"', '"')
     if (!obey(options, rawName.toLowerCase(), value)) return undefined
   }
@@ -107,7 +109,8 @@ function obey(options: Options, name: string, value: string | undefined): boolea
       return true
     }
     const off = name.startsWith('no-')
-    const what = switches[off ? name.slice(3) : name]
+    const word = off ? name.slice(3) : name
+    const what = Object.hasOwn(switches, word) ? switches[word] : undefined
     if (what) options.allowed[what] = !off
     return what !== undefined
   }
