@@ -67,7 +67,8 @@ export function hostKeyVerifier(options: VerifierOptions): HostKeyVerifier {
       log.debug1?.(`Found key in ${match.file}:${match.line}`)
       return
     }
-    const other = plain.find(({ type }) => type === publicKey.type)
+    // A host that is known by any key may not quietly show another one, of whatever type.
+    const other = plain.find(({ type }) => type === publicKey.type) ?? plain[0]
     if (other) {
       warnOfChange(options, publicKey, other)
       if (strict !== 'no')
@@ -84,24 +85,17 @@ export function hostKeyVerifier(options: VerifierOptions): HostKeyVerifier {
         `No ${publicKey.label} host key is known for ${hostName(host, port)} and you have requested strict checking.\nHost key verification failed.`,
       )
     }
-    if (strict === 'ask' && !(await confirm(options, publicKey, plain)))
+    if (strict === 'ask' && !(await confirm(options, publicKey)))
       throw new HostKeyError('unknown', 'Host key verification failed.')
     remember(options, publicKey)
   }
 }
 
-async function confirm(
-  { host, port, hostKeyAlias, address, ask }: VerifierOptions,
-  key: PublicKey,
-  others: readonly Found[],
-): Promise<boolean> {
+async function confirm({ host, port, hostKeyAlias, address, ask }: VerifierOptions, key: PublicKey): Promise<boolean> {
   const name = hostKeyAlias ?? hostName(host, port)
   const place = address === undefined || address === host ? name : `${name} (${hostName(address, port)})`
   const shown = fingerprint(key.blob)
-  const known =
-    others.length > 0
-      ? `This host key is known by the following other types: ${[...new Set(others.map(({ type }) => type))].join(', ')}\n`
-      : 'This key is not known by any other names.\n'
+  const known = 'This key is not known by any other names.\n'
   let question =
     `The authenticity of host '${place}' can't be established.\n${key.label} key fingerprint is ${shown}.\n${known}` +
     'Are you sure you want to continue connecting (yes/no/[fingerprint])? '

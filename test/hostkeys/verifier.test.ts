@@ -157,10 +157,14 @@ describe('a host with another key', () => {
     expect((await judge({ globalKnownHostsFiles })).error).toBe('changed')
   })
 
-  it('is asked about when only keys of other types are known', async () => {
-    const path = known('known', line('host.example', ecdsa))
-    expect((await judge({ userKnownHostsFiles: [path], answers: ['no'] })).asked).toHaveLength(1)
-  })
+  it.each(['ask', 'accept-new', 'yes'] as const)(
+    'counts as changed under %s when only keys of other types are known',
+    async strict => {
+      const path = known('known', line('host.example', ecdsa))
+      const result = await judge({ strictHostKeyChecking: strict, userKnownHostsFiles: [path], answers: ['yes'] })
+      expect(result).toMatchObject({ error: 'changed', asked: [] })
+    },
+  )
 })
 
 describe('a revoked key', () => {
