@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { DisconnectReason } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
 import { CommandError } from '../../src/command/errors.ts'
 import { defineMain } from '../../src/command/run.ts'
@@ -67,7 +68,7 @@ async function connectAndRun(invocation: Invocation, config: SshConfig): Promise
     })
     if (config.sessionType === 'none') throw await opened.client.closed
     const status = await runSession({ opened, config, command: invocation.command.join(' '), log, env: process.env })
-    opened.client.transport.disconnect(11, 'disconnected by user')
+    opened.client.transport.disconnect(DisconnectReason.byApplication, 'disconnected by user')
     log.debug1?.(`Exit status ${status}`)
     return status
   } catch (error) {

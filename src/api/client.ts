@@ -1,6 +1,7 @@
 import type { SessionOptions } from '../../lib/connection/client-session.ts'
 import type { Connection } from '../../lib/connection/connection.ts'
 import { type RemoteProcess, startProcess } from '../../lib/connection/process.ts'
+import { DisconnectReason } from '../../lib/errors.ts'
 import { type Log, silentLog } from '../../lib/log.ts'
 import type { NegotiatedAlgorithms } from '../../lib/transport/transport.ts'
 import type { ClientAuthentication, Credentials } from '../../lib/userauth/client.ts'
@@ -82,7 +83,7 @@ export async function connect(options: ConnectOptions): Promise<SshClient> {
     ...(options.credentials && { credentials: options.credentials }),
   })
   const close = async (): Promise<void> => {
-    client.transport.disconnect(byApplication, 'disconnected by user')
+    client.transport.disconnect(DisconnectReason.byApplication, 'disconnected by user')
     await client.closed
   }
   return {
@@ -95,9 +96,6 @@ export async function connect(options: ConnectOptions): Promise<SshClient> {
     [Symbol.asyncDispose]: close,
   }
 }
-
-/** SSH_DISCONNECT_BY_APPLICATION (RFC 4253 §11.1). */
-const byApplication = 11
 
 /** Logs in, runs one command to its end, and leaves. @throws as `connect` does */
 export async function run(

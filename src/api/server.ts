@@ -2,6 +2,7 @@ import { type AddressInfo, createServer, type Server as NetServer, type Socket }
 import type { Duplex } from 'node:stream'
 import { type Algorithms, defaultAlgorithms } from '../../lib/algorithms/index.ts'
 import type { ConnectionOptions } from '../../lib/connection/connection.ts'
+import { OpenFailureReason } from '../../lib/connection/messages.ts'
 import { answerKeepalive, keepaliveName } from '../../lib/connection/requests/keepalive.ts'
 import { acceptSessions, type SessionHandler } from '../../lib/connection/server-session.ts'
 import { DisconnectReason, messageOf } from '../../lib/errors.ts'
@@ -207,7 +208,7 @@ function connectionOptions(
       [
         'session',
         (opening, connection) => {
-          if (open >= maxSessions) return opening.reject(resourceShortage, 'too many sessions')
+          if (open >= maxSessions) return opening.reject(OpenFailureReason.resourceShortage, 'too many sessions')
           open++
           return accept(opening, connection)
         },
@@ -216,6 +217,3 @@ function connectionOptions(
     globalRequests: new Map([[keepaliveName, answerKeepalive]]),
   }
 }
-
-/** SSH_OPEN_RESOURCE_SHORTAGE (RFC 4254 §5.1). */
-const resourceShortage = 4

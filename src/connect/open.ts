@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { type Client, openClient } from '../../lib/client.ts'
-import { AuthenticationError } from '../../lib/errors.ts'
+import { AuthenticationError, DisconnectReason } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
 import type { ClientAuthentication, Credentials } from '../../lib/userauth/client.ts'
 import { softwareVersion } from '../command/version.ts'
@@ -94,7 +94,8 @@ export async function openConnection(options: OpenOptions): Promise<OpenedConnec
     )
     return { client, socket, authentication }
   } catch (error) {
-    if (error instanceof AuthenticationError) client.transport.disconnect(14, 'No more authentication methods')
+    if (error instanceof AuthenticationError)
+      client.transport.disconnect(DisconnectReason.noMoreAuthMethodsAvailable, 'No more authentication methods')
     socket.end()
     throw error
   }

@@ -1,33 +1,11 @@
+import { matchWildcards as matchPattern } from '../../lib/keys/wildcards.ts'
 import { inNetwork, parseAddress, parseNetwork } from './address.ts'
 
 /** Longest pattern of a list; a longer one makes the list match nothing, as in OpenSSH. */
 export const maxPatternLength = 1022
 
-/**
- * Whether `text` matches a wildcard pattern: `*` stands for any characters, `?` for exactly one (ssh_config(5),
- * PATTERNS). Case counts. Time is at most the product of both lengths, whatever the pattern.
- */
-export function matchPattern(text: string, pattern: string): boolean {
-  // Only the newest star can need to take more: an earlier one that took more would leave the later one less.
-  let at = 0
-  let p = 0
-  let star = -1
-  let starAt = 0
-  while (at < text.length) {
-    if (p < pattern.length && pattern[p] === '*') {
-      star = p++
-      starAt = at
-    } else if (p < pattern.length && (pattern[p] === '?' || pattern[p] === text[at])) {
-      p++
-      at++
-    } else if (star >= 0) {
-      p = star + 1
-      at = ++starAt
-    } else return false
-  }
-  while (pattern[p] === '*') p++
-  return p === pattern.length
-}
+/** Wildcards of ssh_config(5), PATTERNS: the engine's, which certificates use too. Case counts. */
+export { matchPattern }
 
 /** `negated`: a pattern with `!` matched, whatever else did. */
 export type ListMatch = 'match' | 'negated' | 'none'
