@@ -1,6 +1,2 @@
 #!/usr/bin/env node
-import module from 'node:module'
-
-module.enableCompileCache?.()
-const { main, run } = await import('../dist/commands/tssh-keygen/main.js')
-await run(main)
+require('../dist/commands/launch.cjs').launch(__dirname + '/../dist/commands', 'tssh-keygen')

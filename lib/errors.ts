@@ -14,6 +14,17 @@ export abstract class SshError<Code extends string = string> extends Error {
   }
 }
 
+/** Makes an error that is no fault of a program: to note the calls that led to it would cost more than all else of it. */
+export function withoutStack<E extends Error>(make: () => E): E {
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
+  try {
+    return make()
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
+  }
+}
+
 export type ProtocolErrorCode =
   | 'malformed-message'
   | 'unexpected-message'

@@ -24,6 +24,7 @@ export { formatPublicKeyLine, type PublicKey, parsePublicKey, parsePublicKeyLine
 export { keySigner, type Signer } from '../lib/keys/signer.ts'
 export type { Log } from '../lib/log.ts'
 export type { ServerLogin } from '../lib/server.ts'
+export type { CopyOptions, SftpClient } from '../lib/sftp/client.ts'
 export type { Credentials } from '../lib/userauth/client.ts'
 export type { Authority, Permissions, ServerAuthentication, Verdict } from '../lib/userauth/server.ts'
 export {
@@ -32,6 +33,7 @@ export {
   connect,
   type RunOptions,
   run,
+  type SftpOptions,
   type SshClient,
 } from './api/client.ts'
 export { type ListenOptions, listen, type Peer, type ServeOptions, type SshServer, serve } from './api/server.ts'

@@ -9,7 +9,8 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const engineOrder: readonly (readonly string[])[] = [
   ['lib/index.ts'],
   ['lib/client.ts', 'lib/server.ts'],
-  ['lib/sftp', 'lib/scp', 'lib/agent', 'lib/connection'],
+  ['lib/scp'],
+  ['lib/sftp', 'lib/agent', 'lib/connection'],
   ['lib/userauth'],
   ['lib/transport'],
   ['lib/keys'],
@@ -22,8 +23,8 @@ const hostOrder: readonly (readonly string[])[] = [
   ['src/index.ts'],
   ['src/api'],
   ['src/connect'],
-  ['src/identity', 'src/hostkeys'],
-  ['src/openssh', 'src/net', 'src/terminal', 'src/command'],
+  ['src/identity', 'src/hostkeys', 'src/screens'],
+  ['src/openssh', 'src/sftp', 'src/net', 'src/terminal', 'src/command'],
   ['src/native'],
 ]
 
@@ -37,7 +38,8 @@ const homes: readonly { readonly module: RegExp; readonly allowed: readonly stri
     allowed: ['src', 'commands'],
   },
   { module: /^koffi$/, allowed: ['src/native'] },
-  { module: /^node-pty$/, allowed: ['commands/tsshd/pty.ts', 'src/api/pty.ts'] },
+  { module: /^cli-progress$/, allowed: ['src/terminal'] },
+  { module: /^node-pty$/, allowed: ['src/native/fork-pty.ts'] },
   { module: /^(ink|react)/, allowed: ['src/screens'] },
   { module: /^commander$/, allowed: ['src/command/options.ts'] },
 ]
@@ -53,6 +55,19 @@ const sources = ['lib', 'src', 'commands'].flatMap(house =>
   readdirSync(join(root, house), { recursive: true, encoding: 'utf8' })
     .filter(name => /\.tsx?$/.test(name))
     .map(name => join(house, name)),
+)
+
+/** Imports and exports of types alone, which are gone when the code runs. */
+const typesOnly = /^(?:import|export)\s+type\s[^'"]*?from|^(?:import|export)\s+\{(?:\s*type\s[^,}]*,?)+\s*\}\s*from/
+
+/** What a module loads before it runs: its imports that stand at the beginning of a line, but for those of types. */
+const loadedFirst: ReadonlyMap<string, readonly string[]> = new Map(
+  sources.map(path => [
+    path,
+    [...readFileSync(join(root, path), 'utf8').matchAll(/^(?:import|export)\b(?:[^'"()=;]*?\bfrom)?\s*'(\.[^']+)'/gm)]
+      .filter(([text]) => !typesOnly.test(text))
+      .map(([, specifier = '']) => join(dirname(path), specifier)),
+  ]),
 )
 
 const imports: Import[] = sources.flatMap(from =>
@@ -111,6 +126,20 @@ test('houses: bin → commands/<x> → src → lib', () => {
     return house(from) === 'commands' && house(target) === 'commands' && from.split('/')[1] !== target.split('/')[1]
   })
   expect(offending.map(describeImport)).toEqual([])
+})
+
+test('no module waits for itself: there is no circle among the imports', () => {
+  const done = new Set<string>()
+  const circles: string[] = []
+  const visit = (path: string, way: readonly string[]): void => {
+    if (way.includes(path)) circles.push([...way.slice(way.indexOf(path)), path].join(' → '))
+    if (way.includes(path) || done.has(path)) return
+    for (const next of loadedFirst.get(path) ?? []) visit(next, [...way, path])
+    done.add(path)
+  }
+  for (const path of sources) visit(path, [])
+  expect([...loadedFirst.values()].flat().length).toBeGreaterThan(500)
+  expect(circles).toEqual([])
 })
 
 test('packages and machine modules stay in their homes', () => {

@@ -6,8 +6,10 @@ export default defineConfig({
     root: fileURLToPath(new URL('..', import.meta.url)),
     include: ['test/**/*.test.ts'],
     reporters: ['default', fileURLToPath(new URL('support/totals-reporter.ts', import.meta.url))],
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    // Most tests wait for programs: two files at a time take little more than half the time on two processors.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     pool: 'forks',
+    maxWorkers: 2,
   },
 })

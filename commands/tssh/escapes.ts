@@ -7,13 +7,14 @@ export type EscapeAction =
   | 'rekey'
   | 'info'
   | 'list'
+  | 'command-line'
+  | 'background'
   | 'more-verbose'
   | 'less-verbose'
 
 export type EscapeEvent =
   | { readonly kind: 'data'; readonly data: Buffer }
   | { readonly kind: 'action'; readonly action: EscapeAction }
-/** An escape that means nothing: it goes to the remote side with the character before it. */
 
 interface EscapeRow {
   readonly key: string
@@ -27,10 +28,14 @@ interface EscapeRow {
 export const escapeTable: readonly EscapeRow[] = [
   { key: '.', shown: '.', action: 'disconnect', help: 'end the connection, with every session on it' },
   { key: 'B', shown: 'B', action: 'break', help: 'send a BREAK to the remote system' },
+  { key: 'C', shown: 'C', action: 'command-line', help: 'open a command line' },
   { key: 'R', shown: 'R', action: 'rekey', help: 'exchange new keys' },
   { key: 'I', shown: 'I', action: 'info', help: 'show facts about this connection' },
   { key: '\x1a', shown: '^Z', action: 'suspend', help: 'suspend tssh' },
   { key: '#', shown: '#', action: 'list', help: 'list the open channels' },
+  { key: '&', shown: '&', action: 'background', help: 'go to the background once the last session ended' },
+  { key: 'V', shown: 'V/v', action: 'less-verbose', help: 'log less, or more' },
+  { key: 'v', shown: '', action: 'more-verbose', help: '' },
   { key: '?', shown: '?', action: 'help', help: 'show this list' },
 ]
 

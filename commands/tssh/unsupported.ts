@@ -6,33 +6,16 @@ import { type SshOptions, sshKeywords } from '../../src/openssh/ssh-config.ts'
 type Property = keyof SshOptions
 
 /** Without these the connection would go another way, or trust more, than the configuration says: refused. */
-const needed = [
-  'proxyCommand',
-  'proxyJump',
-  'revokedHostKeys',
-  'knownHostsCommand',
-  'bindInterface',
-] as const satisfies readonly Property[]
+const needed = ['proxyUseFdpass'] as const satisfies readonly Property[]
 
 /** Their absence is felt but harmless: said once. */
 const missed = [
-  'localForward',
-  'remoteForward',
-  'dynamicForward',
-  'forwardAgent',
   'forwardX11',
   'controlMaster',
   'tunnel',
-  'compression',
-  'serverAliveInterval',
-  'verifyHostKeyDNS',
-  'localCommand',
-  'certificateFile',
   'pkcs11Provider',
   'hostbasedAuthentication',
-  'canonicalizeHostname',
-  'forkAfterAuthentication',
-  'visualHostKey',
+  'gssapiAuthentication',
 ] as const satisfies readonly Property[]
 
 const isSet = (value: unknown): boolean =>
@@ -50,4 +33,6 @@ export function reportUnsupported(config: SshConfig, log: Log): void {
     if (isSet(config[property]))
       log.info?.(`Warning: ${sshKeywords[property].name} is not supported by this release and has no effect.`)
   }
+  if (config.securityKeyProvider !== undefined && config.securityKeyProvider !== 'internal')
+    log.info?.('Warning: SecurityKeyProvider is not supported by this release and has no effect.')
 }

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { accessSync, constants, statSync } from 'node:fs'
 
 /** What a session's program is started with. */
 export interface ProgramStart {
@@ -6,7 +7,10 @@ export interface ProgramStart {
   readonly shell: string
   /** A command line for the shell; undefined for a login shell. */
   readonly command: string | undefined
+  /** Where it starts; `/` when that cannot be entered. */
   readonly directory: string
+  /** A program with two arguments that runs first, without input. */
+  readonly prologue?: readonly [string, string, string] | undefined
   readonly environment: Readonly<Record<string, string>>
 }
 
@@ -26,6 +30,8 @@ export interface Program {
   /** Passes input on; `taken` is called once the program's side has it. */
   input(data: Buffer, taken: () => void): void
   endInput(): void
+  /** Nobody reads the output any more: a program that writes is told so by the system. */
+  endOutput(): void
   /** Output may flow again. */
   resume(): void
   /** A signal by its name without SIG, to the program and its children. */
@@ -65,12 +71,37 @@ export function signalGroup(pid: number, name: string): void {
 /** The last part of a path, with the dash before it that makes a shell a login shell. */
 export const loginName = (shell: string): string => `-${shell.slice(shell.lastIndexOf('/') + 1)}`
 
+/** A script whose arguments are a prologue's three words and then a program's. */
+export const afterPrologue = '"$0" "$1" "$2" </dev/null; shift 2; exec "$@"'
+
+/** The words that run the program: the shell with its command, or as a login shell. */
+export const programOf = ({ shell, command }: ProgramStart): string[] =>
+  command === undefined ? [shell, '-l'] : [shell, '-c', command]
+
+/** A home that is missing or closed to us must not keep anybody out. */
+export function enterable(directory: string): string {
+  try {
+    accessSync(directory, constants.X_OK)
+    return statSync(directory).isDirectory() ? directory : '/'
+  } catch {
+    return '/'
+  }
+}
+
 /** Starts a program on pipes. */
 export function startOnPipes(start: ProgramStart, sink: ProgramOutput): Program {
-  const child = spawn(start.shell, start.command === undefined ? [] : ['-c', start.command], {
-    cwd: start.directory,
-    env: start.environment,
+  const direct = {
+    file: start.shell,
+    args: start.command === undefined ? [] : ['-c', start.command],
     argv0: start.command === undefined ? loginName(start.shell) : start.shell,
+  }
+  const { file, args, argv0 } = start.prologue
+    ? { file: '/bin/sh', args: ['-c', afterPrologue, ...start.prologue, ...programOf(start)], argv0: 'sh' }
+    : direct
+  const child = spawn(file, args, {
+    cwd: enterable(start.directory),
+    env: start.environment,
+    argv0,
     // A group of its own, so that a hang-up reaches its children too.
     detached: true,
     stdio: ['pipe', 'pipe', 'pipe'],
@@ -98,6 +129,9 @@ export function startOnPipes(start: ProgramStart, sink: ProgramOutput): Program 
     },
     endInput() {
       stdin.end()
+    },
+    endOutput() {
+      stdout.destroy()
     },
     resume() {
       stdout.resume()

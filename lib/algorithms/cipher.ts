@@ -39,6 +39,11 @@ export interface PacketOpener {
    * @throws ProtocolError `mac-mismatch`, before a byte of the payload is looked at.
    */
   open(sequence: number, sealed: Buffer): Buffer
+  /**
+   * Only where the MAC is over plaintext that chained blocks hide (CBC): spends the time of authenticating `bytes` more,
+   * so that an error does not show by time how much was authenticated before it (CVE-2008-5161).
+   */
+  spend?(bytes: number): void
 }
 
 /** A cipher (RFC 4253 §6.3) as negotiated by name. */

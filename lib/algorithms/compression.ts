@@ -1,10 +1,14 @@
-/** Compresses the payloads of one direction, with a window that lives as long as its keys do not change the method. */
+/** Compresses the payloads of one direction, with a window that lives until the next keys (RFC 4253 §6.2). */
 export interface Compressor {
+  /** The result is valid until the next call. */
   compress(payload: Buffer): Buffer
 }
 
 export interface Decompressor {
-  /** @throws ProtocolError `bad-compression` when damaged or larger than `limit` bytes. */
+  /**
+   * The result is a buffer of its own.
+   * @throws ProtocolError `bad-compression` when damaged or larger than `limit` bytes.
+   */
   decompress(payload: Buffer, limit: number): Buffer
 }
 
@@ -13,6 +17,8 @@ export interface CompressionAlgorithm {
   readonly name: string
   /** Starts only once the user is authenticated (`zlib@openssh.com`). */
   readonly delayed: boolean
+  /** Brings the code in: once negotiated, before anything is created. Absent when there is nothing to wait for. */
+  readonly load?: () => Promise<void>
   /** Absent for `none`. */
   readonly createCompressor?: () => Compressor
   readonly createDecompressor?: () => Decompressor

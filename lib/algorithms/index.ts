@@ -1,14 +1,27 @@
 import type { CipherAlgorithm } from './cipher.ts'
 import { aes128Gcm, aes256Gcm } from './ciphers/aes-gcm.ts'
+import { cbcCiphers } from './ciphers/cbc.ts'
 import { chacha20Poly1305 } from './ciphers/chacha20-poly1305.ts'
+import { legacyCiphers } from './ciphers/legacy.ts'
 import { aes128Ctr, aes192Ctr, aes256Ctr } from './ciphers/stream.ts'
 import { none } from './compression/none.ts'
+import { zlib, zlibDelayed } from './compression/zlib.ts'
 import type { CompressionAlgorithm } from './compression.ts'
-import { curve25519Sha256, curve25519Sha256Libssh, ecdhNistp256, ecdhNistp384, ecdhNistp521 } from './kex/ecdh.ts'
-import { mlkem768X25519Sha256 } from './kex/hybrid.ts'
+import { allKex, defaultKex, defaultServerKex } from './kex/index.ts'
 import type { KexMethod } from './kex.ts'
 import type { MacAlgorithm } from './mac.ts'
-import { hmacSha256, hmacSha256Etm, hmacSha512, hmacSha512Etm } from './macs/hmac.ts'
+import {
+  hmacSha1,
+  hmacSha1Etm,
+  hmacSha256,
+  hmacSha256Etm,
+  hmacSha512,
+  hmacSha512Etm,
+  sshComHmacs,
+  weakHmacs,
+} from './macs/hmac.ts'
+import { umac64, umac64Etm, umac128, umac128Etm } from './macs/umac.ts'
+import { defaultSignatureAlgorithms } from './signature.ts'
 
 /**
  * Which algorithms a connection may use, best first: the order is the proposal and the list is the registry.
@@ -28,19 +41,32 @@ export interface Algorithms {
  * processor's instructions; the rest is in OpenSSH's order.
  */
 export const defaultAlgorithms: Algorithms = {
-  kex: [mlkem768X25519Sha256, curve25519Sha256, curve25519Sha256Libssh, ecdhNistp256, ecdhNistp384, ecdhNistp521],
-  hostKey: [
-    'ssh-ed25519',
-    'ecdsa-sha2-nistp256',
-    'ecdsa-sha2-nistp384',
-    'ecdsa-sha2-nistp521',
-    'rsa-sha2-512',
-    'rsa-sha2-256',
-  ],
+  kex: defaultKex,
+  hostKey: defaultSignatureAlgorithms,
   cipher: [aes128Gcm, aes256Gcm, chacha20Poly1305, aes128Ctr, aes192Ctr, aes256Ctr],
-  mac: [hmacSha256Etm, hmacSha512Etm, hmacSha256, hmacSha512],
-  compression: [none],
+  mac: [
+    umac64Etm,
+    umac128Etm,
+    hmacSha256Etm,
+    hmacSha512Etm,
+    hmacSha1Etm,
+    umac64,
+    umac128,
+    hmacSha256,
+    hmacSha512,
+    hmacSha1,
+  ],
+  compression: [none, zlibDelayed],
 }
 
+/** What a server offers by default: no plain Diffie-Hellman groups, as in OpenSSH. */
+export const defaultServerAlgorithms: Algorithms = { ...defaultAlgorithms, kex: defaultServerKex }
+
 /** Everything there is, what is off by default at the end. */
-export const allAlgorithms: Algorithms = defaultAlgorithms
+export const allAlgorithms: Algorithms = {
+  ...defaultAlgorithms,
+  kex: allKex,
+  cipher: [...defaultAlgorithms.cipher, ...cbcCiphers, ...legacyCiphers],
+  mac: [...defaultAlgorithms.mac, ...weakHmacs, ...sshComHmacs],
+  compression: [...defaultAlgorithms.compression, zlib],
+}

@@ -33,6 +33,7 @@ export interface KexMethod {
   readonly hash: KexHash
   /** Starts costly work (key generation, cold code) before the peer's KEXINIT is there. Optional, idempotent. */
   prepare?(): void
-  client(exchange: Exchange): Promise<KexReply>
-  server(exchange: Exchange, host: KexHost): Promise<KexSecret>
+  /** `secretBits` is what the longest key to derive asks for: methods whose strength is not fixed follow it. */
+  client(exchange: Exchange, secretBits: number): Promise<KexReply>
+  server(exchange: Exchange, host: KexHost, secretBits: number): Promise<KexSecret>
 }

@@ -59,6 +59,8 @@ export interface Channel {
   datagram: boolean
   /** Bytes queued that window or transport did not let go yet. */
   readonly queued: number
+  /** Bytes of data that went either way so far. */
+  readonly traffic: number
 
   /**
    * Queues data (not copied: do not reuse the buffer). False: stop until `sink.writable`. Ignored, and false, after
@@ -128,6 +130,7 @@ export class ConnectionChannel implements Channel, PacketSource {
   interactive = false
   datagram = false
   queued = 0
+  traffic = 0
 
   readonly #host: ChannelHost
   readonly #receiveWindow: ReceiveWindow
@@ -190,6 +193,7 @@ export class ConnectionChannel implements Channel, PacketSource {
     const count = Math.min(data.length - start, this.#sendWindow.credit, this.#largestSent)
     this.#sendWindow.credit -= count
     this.queued -= count
+    this.traffic += count
     if (start + count === data.length) {
       this.#queue.shift()
       this.#offset = 0
@@ -342,6 +346,7 @@ export class ConnectionChannel implements Channel, PacketSource {
     if (this.remote !== 'open') throw new ProtocolError('unexpected-message', 'data after EOF')
     if (length > this.#maximumPacket) throw new ProtocolError('window-exceeded', 'peer sent more than a maximum packet')
     this.#receiveWindow.receive(length)
+    this.traffic += length
     const data = payload.subarray(start)
     if (this.#host.log.debug3) {
       const recipientChannel = this.localId
@@ -374,7 +379,9 @@ export class ConnectionChannel implements Channel, PacketSource {
   #receiveRequest(payload: Buffer): void {
     const request = ChannelRequest.read(payload)
     this.#host.transport.trace('in', ChannelRequest, request)
-    this.#host.log.debug2?.(`channel ${this.localId}: request ${sanitize(request.request, true)}`)
+    this.#host.log.debug1?.(
+      `channel ${this.localId}: request ${sanitize(request.request, true)} reply ${Number(request.wantReply)}`,
+    )
     // After our CLOSE we may send no reply, and nobody listens.
     if (this.local === 'closed') return
     const reply = request.wantReply ? this.#reply() : () => {}

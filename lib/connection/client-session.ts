@@ -2,6 +2,7 @@ import { type RequestError, sanitize } from '../errors.ts'
 import type { Reader } from '../wire/reader.ts'
 import type { Channel, ChannelSink } from './channel.ts'
 import type { Connection } from './connection.ts'
+import { nameSession } from './timeouts.ts'
 import {
   agentRequestName,
   agentRequestNewName,
@@ -113,10 +114,15 @@ export async function startSession(
 const defaultPty: PtyRequest = { term: 'dumb', columns: 80, rows: 24, width: 0, height: 0, modes: new Map() }
 
 function startProgram(channel: Channel, options: SessionOptions): Promise<void> {
+  nameSession(channel, sessionName(options))
   if (options.subsystem !== undefined) return ask(channel, subsystemRequest, options.subsystem)
   if (options.command !== undefined) return ask(channel, execRequest, options.command)
   return channel.request(shellRequestName)
 }
+
+/** As ChannelTimeout knows it. */
+const sessionName = ({ command, subsystem }: SessionOptions): string =>
+  subsystem !== undefined ? `session:subsystem:${subsystem}` : `session:${command === undefined ? 'shell' : 'command'}`
 
 function agentRequest(connection: Connection): string {
   return connection.transport.peerExtensions.has('agent-forward') ? agentRequestNewName : agentRequestName

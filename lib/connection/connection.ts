@@ -50,10 +50,14 @@ export interface ConnectionOptions {
   readonly channelTypes?: ReadonlyMap<string, ChannelAcceptor>
   /** Global requests this side answers, by name; others get REQUEST_FAILURE. */
   readonly globalRequests?: ReadonlyMap<string, GlobalRequestHandler>
+  /** Asked when the peer first wants something, in place of the two above. */
+  services?(): Pick<ConnectionOptions, 'channelTypes' | 'globalRequests'>
   /** Bytes that a peer may send before a reader takes them, per channel at first. Default 2 MiB, grows to 16 MiB. */
   readonly window?: number
   /** Largest data packet we take, in bytes. Default 32 KiB. */
   readonly maximumPacket?: number
+  /** A round trip to the peer, in milliseconds, as far as the stream below knows it. */
+  readonly roundTrip?: number
   /** Open channels at once. Default 1024. */
   readonly maxChannels?: number
 }
@@ -108,17 +112,15 @@ class EngineConnection implements Connection, ChannelHost {
   readonly transport: Transport
   readonly log: Log
   readonly channels = new Map<number, ConnectionChannel>()
-  readonly #channelTypes: ReadonlyMap<string, ChannelAcceptor>
-  readonly #globalRequests: ReadonlyMap<string, GlobalRequestHandler>
-  readonly #window: number
-  readonly #maximumPacket: number
-  readonly #maxChannels: number
+  readonly #options: ConnectionOptions
+  #services: Pick<ConnectionOptions, 'channelTypes' | 'globalRequests'> | undefined
 
-  readonly #scheduler: Scheduler
-  readonly #growth = new Growth()
-  readonly #replies = new ReplyQueue()
-  readonly #awaited = new AwaitedReplies<Reader>()
-  readonly #opening = new Map<number, PendingOpen>()
+  // Most connections are idle: what they do not use they do not have.
+  #lateScheduler: Scheduler | undefined
+  #lateGrowth: Growth | undefined
+  #lateReplies: ReplyQueue | undefined
+  #lateAwaited: AwaitedReplies<Reader> | undefined
+  #lateOpening: Map<number, PendingOpen> | undefined
   /** Channels that the peer asked for and that nobody accepted or rejected yet. */
   #offered = 0
   readonly #freeIds: number[] = []
@@ -128,12 +130,49 @@ class EngineConnection implements Connection, ChannelHost {
   constructor(transport: Transport, options: ConnectionOptions) {
     this.transport = transport
     this.log = options.log ?? silentLog
-    this.#channelTypes = options.channelTypes ?? new Map()
-    this.#globalRequests = options.globalRequests ?? new Map()
-    this.#window = options.window ?? defaultWindow
-    this.#maximumPacket = options.maximumPacket ?? defaultMaximumPacket
-    this.#maxChannels = options.maxChannels ?? defaultMaxChannels
-    this.#scheduler = new Scheduler(() => this.#end === undefined && transport.writable)
+    this.#options = options
+  }
+
+  get #accepted(): Pick<ConnectionOptions, 'channelTypes' | 'globalRequests'> {
+    this.#services ??= this.#options.services?.() ?? this.#options
+    return this.#services
+  }
+
+  get #window(): number {
+    return this.#options.window ?? defaultWindow
+  }
+
+  get #maximumPacket(): number {
+    return this.#options.maximumPacket ?? defaultMaximumPacket
+  }
+
+  get #maxChannels(): number {
+    return this.#options.maxChannels ?? defaultMaxChannels
+  }
+
+  get #scheduler(): Scheduler {
+    this.#lateScheduler ??= new Scheduler(() => this.#end === undefined && this.transport.writable)
+    return this.#lateScheduler
+  }
+
+  get #growth(): Growth {
+    this.#lateGrowth ??= new Growth(this.#options.roundTrip)
+    return this.#lateGrowth
+  }
+
+  get #replies(): ReplyQueue {
+    this.#lateReplies ??= new ReplyQueue()
+    return this.#lateReplies
+  }
+
+  get #awaited(): AwaitedReplies<Reader> {
+    this.#lateAwaited ??= new AwaitedReplies()
+    return this.#lateAwaited
+  }
+
+  get #opening(): Map<number, PendingOpen> {
+    this.#lateOpening ??= new Map()
+    return this.#lateOpening
   }
 
   openChannel(type: string, sink: ChannelSink, options: OpenChannelOptions = {}): Promise<Channel> {
@@ -167,18 +206,18 @@ class EngineConnection implements Connection, ChannelHost {
   }
 
   writable(): void {
-    this.#scheduler.run()
+    this.#lateScheduler?.run()
   }
 
   closed(error: SshError): void {
     if (this.#end) return
     this.#end = error
-    this.#scheduler.clear()
-    for (const pending of this.#opening.values()) {
+    this.#lateScheduler?.clear()
+    for (const pending of this.#lateOpening?.values() ?? []) {
       pending.reject(new ChannelOpenError('closed', 0, `the connection ended: ${error.message}`))
     }
-    this.#opening.clear()
-    this.#awaited.abandon(`the connection ended: ${error.message}`)
+    this.#lateOpening?.clear()
+    this.#lateAwaited?.abandon(`the connection ended: ${error.message}`)
     for (const channel of [...this.channels.values()]) channel.end(error)
   }
 
@@ -234,9 +273,9 @@ class EngineConnection implements Connection, ChannelHost {
   #receiveGlobalRequest(payload: Buffer): void {
     const request = GlobalRequest.read(payload)
     this.transport.trace('in', GlobalRequest, request)
-    this.log.debug2?.(`global request ${sanitize(request.request, true)}`)
+    this.log.debug1?.(`global request ${sanitize(request.request, true)} reply ${Number(request.wantReply)}`)
     const reply = request.wantReply ? this.#reply() : () => {}
-    const handler = this.#globalRequests.get(request.request)
+    const handler = this.#accepted.globalRequests?.get(request.request)
     if (handler) handler(new Reader(request.payload), reply, this)
     else reply(false)
   }
@@ -255,7 +294,7 @@ class EngineConnection implements Connection, ChannelHost {
     const open = ChannelOpen.read(payload)
     this.transport.trace('in', ChannelOpen, open)
     this.log.debug1?.(`peer opens channel ${open.senderChannel} of type ${sanitize(open.type, true)}`)
-    const acceptor = this.#channelTypes.get(open.type)
+    const acceptor = this.#accepted.channelTypes?.get(open.type)
     if (!acceptor) {
       this.#refuse(open.senderChannel, OpenFailureReason.unknownChannelType, 'unknown channel type')
     } else if (this.#isFull) {

@@ -18,19 +18,24 @@ const maximumCredit = 0xffffffff
 /** Milliseconds below which a path needs no larger window: 2 MiB each 5 ms outrun what ciphers do. */
 const shortRoundTrip = 5
 
+/** Windows in a row that the round trip limited before one grows: on a busy machine, one or two may seem to be. */
+const limitedInARow = 3
+
 /**
  * What the windows of one connection share. A window larger than the path needs is harmful: OpenSSH's buffers, which
- * fill up to the window, slow down tenfold and more at 16 MiB. So windows grow only where the round trip is what limits.
+ * fill up to the window, slow down tenfold and more at 16 MiB. So windows grow only where the round trip is what limits:
+ * not where a busy machine answers late, as there a window of data soon takes less time than a round trip was thought to.
  */
 export class Growth {
   /** Bytes that they may still grow by. */
   left = growthBudget
   /** The shortest round trip seen, in milliseconds; 0 while unknown. */
-  roundTrip = 0
+  roundTrip: number
   /** Milliseconds on a clock that only goes forward. */
   readonly now: () => number
 
-  constructor(now: () => number = () => performance.now()) {
+  constructor(roundTrip = 0, now: () => number = () => performance.now()) {
+    this.roundTrip = roundTrip
     this.now = now
   }
 
@@ -55,18 +60,21 @@ export class ReceiveWindow {
   readonly #refill: number
   readonly #growth: Growth
   #taken = 0
-  /** Bytes taken, and the most that were unread at once, since the last decision about growing, and when that was. */
-  #streak = 0
+  /** The most bytes that were unread at once since the mark, bytes allowed at the mark that did not come yet, and its time. */
   #peak = 0
-  #since: number
+  #allowed: number
+  #marked: number
+  /** How many marks in a row the round trip limited. */
+  #limited = 0
 
   constructor(size: number, maximumPacket: number, growth: Growth) {
     this.size = size
     this.credit = size
     this.#initial = size
-    this.#refill = 3 * maximumPacket
+    this.#refill = Math.max(3 * maximumPacket, size / 8)
     this.#growth = growth
-    this.#since = growth.now()
+    this.#allowed = size
+    this.#marked = growth.now()
   }
 
   /** @throws ProtocolError when the peer sends more than it may. */
@@ -75,21 +83,25 @@ export class ReceiveWindow {
     this.credit -= count
     this.unread += count
     if (this.unread > this.#peak) this.#peak = this.unread
+    this.#allowed -= count
+    if (this.#allowed < 0) this.#mark()
   }
 
   /**
    * A reader took `count` bytes. Returns how much to grant the peer by WINDOW_ADJUST, or 0: it is time after half the
-   * window or three maximum packets.
+   * window, or three maximum packets or an eighth of the window (a message of ours costs both sides more than eight
+   * packets of theirs: sealing, waking up and opening).
    */
   take(count: number): number {
     if (!(count >= 0 && count <= this.unread)) throw new UsageError('more bytes consumed than the channel delivered')
     this.unread -= count
     this.#taken += count
-    this.#streak += count
     if (this.#taken === 0 || (this.#taken < this.size / 2 && this.#taken < this.#refill)) return 0
-    const grant = this.#taken + this.#grow()
+    const extra = this.#limited < limitedInARow ? 0 : this.#grow()
+    const grant = this.#taken + extra
     this.#taken = 0
     this.credit += grant
+    if (extra > 0) this.#setMark()
     return grant
   }
 
@@ -100,20 +112,29 @@ export class ReceiveWindow {
   }
 
   /**
-   * Doubles the window when a whole one went through it in about a round trip, on a path where that matters, and its
-   * reader was never half a window behind.
+   * What comes now was granted after the mark, so that a round trip takes no longer than it is since. Where the round trip
+   * is what limits, it takes hardly less, and the reader is never half a window behind. Where anything else does, twice the
+   * window takes twice the time, so that one growth in vain is not followed by another.
    */
-  #grow(): number {
-    if (this.#streak < this.size) return 0
-    const { left, roundTrip, now } = this.#growth
-    const elapsed = now() - this.#since
-    const isLimiting = roundTrip >= shortRoundTrip && elapsed <= 2 * roundTrip
-    const keptUp = this.#peak <= this.size / 2
-    this.#streak = 0
+  #mark(): void {
+    const growth = this.#growth
+    const now = growth.now()
+    growth.sample(this.#marked)
+    const isLimiting = growth.roundTrip >= shortRoundTrip && now - this.#marked <= 1.5 * growth.roundTrip
+    this.#limited = isLimiting && this.#peak <= this.size / 2 ? this.#limited + 1 : 0
+    this.#setMark(now)
+  }
+
+  #setMark(now = this.#growth.now()): void {
     this.#peak = this.unread
-    this.#since += elapsed
-    if (!isLimiting || !keptUp) return 0
-    const extra = Math.max(0, Math.min(this.size, maximumWindow - this.size, left))
+    this.#marked = now
+    this.#allowed = this.credit
+  }
+
+  /** Doubles the window. @returns by how much it grew */
+  #grow(): number {
+    this.#limited = 0
+    const extra = Math.max(0, Math.min(this.size, maximumWindow - this.size, this.#growth.left))
     this.#growth.left -= extra
     this.size += extra
     return extra

@@ -1,135 +1,128 @@
+import { Blowfish, initialState, toWords } from './blowfish.ts'
 import { hash } from './hash.ts'
+import { binary } from './wasm/bcrypt.wasm.ts'
+import { type WasmConstant, type WasmMemory, wasmInstance } from './wasm/instance.ts'
 
-/**
- * bcrypt_pbkdf: the key derivation of encrypted OpenSSH private keys. Blowfish's tables are the fraction of pi in binary,
- * so they are computed, once, when first needed.
- */
+/** bcrypt_pbkdf: the key derivation of encrypted OpenSSH private keys. */
 
-const boxWords = 18 + 4 * 256
-let initialState: Uint32Array | undefined
-
-/** The first words of pi's fraction, by Machin's formula in fixed point. */
-function piWords(): Uint32Array {
-  const bits = BigInt(boxWords * 32)
-  const guard = 64n
-  const one = 1n << (bits + guard)
-  const arctanOfInverse = (x: bigint): bigint => {
-    let term = one / x
-    let sum = term
-    for (let n = 3n, sign = -1n; term !== 0n; n += 2n, sign = -sign) {
-      term /= x * x
-      sum += (sign * term) / n
-    }
-    return sum
-  }
-  const pi = 4n * (4n * arctanOfInverse(5n) - arctanOfInverse(239n))
-  const hex = ((pi - 3n * one) >> guard).toString(16).padStart(boxWords * 8, '0')
-  return Uint32Array.from({ length: boxWords }, (_, i) => Number.parseInt(hex.slice(i * 8, i * 8 + 8), 16))
-}
-
-/** Blowfish's state: 18 subkeys, then four boxes of 256 words. */
-class Blowfish {
-  private readonly words: Uint32Array
-  private left = 0
-  private right = 0
-
-  constructor() {
-    initialState ??= piWords()
-    this.words = Uint32Array.from(initialState)
-  }
-
-  /** Encrypts the pair (left, right) in place. */
-  private encipher(): void {
-    const s = this.words
-    let l = this.left ^ s[0]!
-    let r = this.right
-    for (let round = 1; round <= 16; round += 2) {
-      r ^=
-        (((((s[18 + (l >>> 24)]! + s[274 + ((l >>> 16) & 0xff)]!) | 0) ^ s[530 + ((l >>> 8) & 0xff)]!) +
-          s[786 + (l & 0xff)]!) |
-          0) ^
-        s[round]!
-      l ^=
-        (((((s[18 + (r >>> 24)]! + s[274 + ((r >>> 16) & 0xff)]!) | 0) ^ s[530 + ((r >>> 8) & 0xff)]!) +
-          s[786 + (r & 0xff)]!) |
-          0) ^
-        s[round + 1]!
-    }
-    this.left = r ^ s[17]!
-    this.right = l
-  }
-
-  /** The key schedule; `data` is mixed in between when given (eksblowfish). */
-  expand(key: Uint32Array, data?: Uint32Array): void {
-    const s = this.words
-    for (let i = 0; i < 18; i++) s[i] = s[i]! ^ key[i % key.length]!
-    this.left = 0
-    this.right = 0
-    let at = 0
-    for (let i = 0; i < boxWords; i += 2) {
-      if (data) {
-        this.left ^= data[at]!
-        this.right ^= data[(at + 1) % data.length]!
-        at = (at + 2) % data.length
-      }
-      this.encipher()
-      s[i] = this.left
-      s[i + 1] = this.right
-    }
-  }
-
-  encrypt(block: Uint32Array): void {
-    for (let i = 0; i < block.length; i += 2) {
-      this.left = block[i]!
-      this.right = block[i + 1]!
-      this.encipher()
-      block[i] = this.left >>> 0
-      block[i + 1] = this.right >>> 0
-    }
-  }
-}
-
-const toWords = (bytes: Buffer): Uint32Array =>
-  Uint32Array.from({ length: bytes.length / 4 }, (_, i) => bytes.readUInt32BE(i * 4))
+/** 32 bytes from SHA-512 of the passphrase and of the salt. */
+export type BcryptHash = (passphrase: Buffer, salt: Buffer) => Buffer
 
 const magic = toWords(Buffer.from('OxychromaticBlowfishSwatDynamite'))
 
-function bcryptHash(passphraseHash: Buffer, saltHash: Buffer): Buffer {
-  const key = toWords(passphraseHash)
-  const salt = toWords(saltHash)
+/** The hash without WebAssembly. */
+export function plainBcryptHash(passphrase: Buffer, saltBytes: Buffer): Buffer {
+  const key = toWords(passphrase)
+  const salt = toWords(saltBytes)
   const cipher = new Blowfish()
   cipher.expand(key, salt)
   for (let i = 0; i < 64; i++) {
     cipher.expand(salt)
     cipher.expand(key)
   }
-  const block = Uint32Array.from(magic)
-  for (let i = 0; i < 64; i++) cipher.encrypt(block)
   const out = Buffer.alloc(32)
-  for (const [i, word] of block.entries()) out.writeUInt32LE(word, i * 4)
+  const block = new Uint32Array(2)
+  for (let i = 0; i < magic.length; i += 2) {
+    block.set(magic.subarray(i, i + 2))
+    for (let times = 0; times < 64; times++) cipher.encrypt(block)
+    out.writeUInt32LE(block[0]!, i * 4)
+    out.writeUInt32LE(block[1]!, i * 4 + 4)
+  }
   return out
 }
 
-/** Derives `length` bytes (at most 1024). The output's bytes are spread over the blocks, not laid after one another. */
-export function bcryptPbkdf(passphrase: Buffer, salt: Buffer, rounds: number, length: number): Buffer {
+interface Exports extends WasmMemory {
+  readonly initial: WasmConstant
+  readonly passphrase: WasmConstant
+  readonly salts: WasmConstant
+  readonly texts: WasmConstant
+  hash(): void
+  wipe(): void
+}
+
+/** Two hashes of one passphrase, which take hardly longer than one: 32 bytes for each salt. */
+type BcryptPair = (passphrase: Buffer, salts: readonly [Buffer, Buffer]) => [Buffer, Buffer]
+
+/** The hashes in WebAssembly, with what forgets their secrets; undefined where it is missing. */
+function instantiate(): { pair: BcryptPair; wipe(): void } | undefined {
+  const wasm = wasmInstance<Exports>(binary)
+  if (!wasm) return undefined
+  const view = new DataView(wasm.memory.buffer)
+  // The memory of WebAssembly is little-endian on every machine.
+  const put = (at: number, words: Uint32Array): void => {
+    for (let i = 0; i < words.length; i++) view.setUint32(at + i * 4, words[i]!, true)
+  }
+  const result = (at: number): Buffer => Buffer.from(Buffer.from(wasm.memory.buffer, at, hashBytes))
+  put(wasm.initial.value, initialState())
+  return {
+    pair(passphrase, salts) {
+      put(wasm.passphrase.value, toWords(passphrase))
+      for (const [index, salt] of salts.entries()) {
+        put(wasm.salts.value + index * 64, toWords(salt))
+        put(wasm.texts.value + index * hashBytes, magic)
+      }
+      wasm.hash()
+      return [result(wasm.texts.value), result(wasm.texts.value + hashBytes)]
+    },
+    wipe: () => wasm.wipe(),
+  }
+}
+
+/** Bytes of a hash, and of a block of what is derived. */
+const hashBytes = 32
+
+/**
+ * Derives `length` bytes (at most 1024). The output's bytes are spread over the blocks, not laid after one another.
+ * `bcryptHash` is for tests.
+ */
+export function bcryptPbkdf(
+  passphrase: Buffer,
+  salt: Buffer,
+  rounds: number,
+  length: number,
+  bcryptHash?: BcryptHash,
+): Buffer {
+  const provider = bcryptHash ? undefined : instantiate()
+  const single = bcryptHash ?? plainBcryptHash
+  const pair: BcryptPair = provider?.pair ?? ((secret, salts) => [single(secret, salts[0]), single(secret, salts[1])])
   const passphraseHash = hash('sha512', passphrase)
   const key = Buffer.alloc(length)
-  const blocks = Math.ceil(length / 32)
+  const blocks = Math.ceil(length / hashBytes)
   const perBlock = Math.ceil(length / blocks)
-  for (let count = 1; count <= blocks; count++) {
-    const counter = Buffer.alloc(4)
-    counter.writeUInt32BE(count)
-    let round = bcryptHash(passphraseHash, hash('sha512', salt, counter))
-    const sum = Buffer.from(round)
-    for (let i = 1; i < rounds; i++) {
-      round = bcryptHash(passphraseHash, hash('sha512', round))
-      for (let j = 0; j < sum.length; j++) sum[j]! ^= round[j]!
-    }
-    for (let i = 0; i < perBlock; i++) {
-      const at = i * blocks + (count - 1)
-      if (at >= length) break
-      key[at] = sum[i]!
+  // Of an odd number the last block's fellow is made for nothing.
+  for (let first = 0; first < blocks; first += 2) {
+    const sums = derivePair(pair, passphraseHash, salt, first, rounds)
+    for (const [index, sum] of sums.entries()) {
+      const block = first + index
+      for (let i = 0; i < perBlock && block < blocks && i * blocks + block < length; i++) {
+        key[i * blocks + block] = sum[i]!
+      }
+      sum.fill(0)
     }
   }
+  provider?.wipe()
+  passphraseHash.fill(0)
   return key
+}
+
+/** A block and the next one: all rounds of each, summed up. */
+function derivePair(
+  pair: BcryptPair,
+  passphraseHash: Buffer,
+  salt: Buffer,
+  first: number,
+  rounds: number,
+): readonly [Buffer, Buffer] {
+  const firstSalt = (block: number): Buffer => {
+    const counter = Buffer.alloc(4)
+    counter.writeUInt32BE(block + 1)
+    return hash('sha512', salt, counter)
+  }
+  let round = pair(passphraseHash, [firstSalt(first), firstSalt(first + 1)])
+  const sums = [Buffer.from(round[0]), Buffer.from(round[1])] as const
+  for (let i = 1; i < rounds; i++) {
+    round = pair(passphraseHash, [hash('sha512', round[0]), hash('sha512', round[1])])
+    for (const [index, sum] of sums.entries()) for (let j = 0; j < sum.length; j++) sum[j]! ^= round[index]![j]!
+  }
+  return sums
 }

@@ -1,5 +1,7 @@
 import { keyFamilies } from './families/index.ts'
 
+export { defaultPlainSignatureAlgorithms, defaultSignatureAlgorithms } from '../algorithms/signature.ts'
+
 const certificateSuffix = '-cert-v01@openssh.com'
 const vendorSuffix = '@openssh.com'
 
@@ -31,23 +33,4 @@ const certifiable = (name: string): boolean => !name.endsWith('@ssh.com')
 export const allSignatureAlgorithms: readonly string[] = [
   ...plainSignatureAlgorithms.filter(certifiable).map(certificateAlgorithmOf),
   ...plainSignatureAlgorithms,
-]
-
-/** Signature algorithms of plain keys that are taken and used by default, in OpenSSH's order: all but SHA-1 and curiosities. */
-export const defaultPlainSignatureAlgorithms: readonly string[] = [
-  'ssh-ed25519',
-  'ecdsa-sha2-nistp256',
-  'ecdsa-sha2-nistp384',
-  'ecdsa-sha2-nistp521',
-  'sk-ssh-ed25519@openssh.com',
-  'sk-ecdsa-sha2-nistp256@openssh.com',
-  'webauthn-sk-ecdsa-sha2-nistp256@openssh.com',
-  'rsa-sha2-512',
-  'rsa-sha2-256',
-]
-
-/** What is taken and used by default: certificates before plain keys (OpenSSH's PubkeyAcceptedAlgorithms). */
-export const defaultSignatureAlgorithms: readonly string[] = [
-  ...defaultPlainSignatureAlgorithms.map(certificateAlgorithmOf),
-  ...defaultPlainSignatureAlgorithms,
 ]

@@ -48,7 +48,7 @@ export class PrivateKey {
   }
 }
 
-export type GeneratedKind = 'ed25519' | 'ecdsa' | 'rsa' | 'mldsa44-ed25519' | 'ed448' | 'ecdsa-secp256k1'
+export type GeneratedKind = 'dsa' | 'ed25519' | 'ecdsa' | 'rsa' | 'mldsa44-ed25519' | 'ed448' | 'ecdsa-secp256k1'
 
 const ecdsaCurves: Readonly<Record<number, EcdsaCurve>> = { 256: 'nistp256', 384: 'nistp384', 521: 'nistp521' }
 /** Sizes of RSA keys that are made, in bits. */

@@ -1,4 +1,5 @@
 import { KeyError, SshError, sanitize } from '../errors.ts'
+import { ownCopy } from '../wire/own-copy.ts'
 import { Reader } from '../wire/reader.ts'
 import type { KeyFamily, PublicMaterial, VerifyOptions } from './families/family.ts'
 import { findFamily } from './families/index.ts'
@@ -37,7 +38,7 @@ export function parsePublicKey(blob: Buffer): PublicKey {
     const family = findFamily(type)
     if (!family) throw new KeyError('unsupported', `unsupported key type ${sanitize(JSON.stringify(type))}`)
     // A copy first: the key keeps views of what it reads.
-    const own = Buffer.from(blob)
+    const own = ownCopy(blob)
     const rest = new Reader(own, reader.offset)
     const material = family.readPublic(rest)
     rest.finish()
@@ -115,7 +116,8 @@ export interface PublicKeyLine {
 
 /** Takes `type base64 comment` apart. @throws KeyError */
 export function splitKeyLine(line: string): { type: string; blob: Buffer; comment: string } {
-  const [, type, base64, comment = ''] = /^[ \t]*(\S+)[ \t]+([A-Za-z0-9+/]+={0,2})(?:[ \t]+(.*?))?\s*$/.exec(line) ?? []
+  const [, type, base64, comment = ''] =
+    /^[ \t]*(\S+)[ \t]+([A-Za-z0-9+/]+={0,2})(?:[ \t]+(.*?))?\s*$/s.exec(line) ?? []
   if (!type || !base64) throw new KeyError('unknown-format', 'not a public key')
   return { type, blob: Buffer.from(base64, 'base64'), comment }
 }

@@ -22,6 +22,8 @@ export interface Signer {
   readonly blob: Buffer
   /** From where it comes: a file's name, or the comment that the agent holds. For logs. */
   readonly comment: string
+  /** How it came to be offered, as `-v` shows it: `explicit`, `agent`. */
+  readonly origin?: string
   /**
    * Signs under one of `algorithms`; resolves to the encoded signature (string format, string bytes).
    * @throws KeyError | AgentError
@@ -34,6 +36,12 @@ export const signingAlgorithms = ({ type }: PublicKey): readonly string[] =>
   findFamily(type)
     ?.algorithms.filter(({ verifyOnly }) => !verifyOnly)
     .map(({ name }) => name) ?? []
+
+const certified = (algorithms: readonly string[]): readonly string[] =>
+  algorithms.filter(name => !name.endsWith('@ssh.com')).map(certificateAlgorithmOf)
+
+/** The algorithms under which a certificate of this key can be used. */
+export const certificateAlgorithms = (key: PublicKey): readonly string[] => certified(signingAlgorithms(key))
 
 /** The Signer of a private key in memory. */
 export function keySigner(key: PrivateKey, comment: string = key.comment): Signer {
@@ -69,7 +77,7 @@ export function certifiedSigner(signer: Signer, certificate: Certificate): Signe
   return {
     publicKey: signer.publicKey,
     certificate,
-    algorithms: signer.algorithms.filter(name => !name.endsWith('@ssh.com')).map(certificateAlgorithmOf),
+    algorithms: certified(signer.algorithms),
     blob: certificate.blob,
     comment: signer.comment,
     sign: (data, algorithm) => signer.sign(data, signatureAlgorithmOf(algorithm)),

@@ -56,7 +56,8 @@ export interface Attributes {
   extended?: { name: string; data: Buffer }[]
 }
 
-const flag = {
+/** SSH_FILEXFER_ATTR_* (draft -13 §7.1). */
+export const attributeFlag = {
   size: 0x1,
   userGroup: 0x2,
   permissions: 0x4,
@@ -76,6 +77,7 @@ const flag = {
   changeTime: 0x8000,
   extended: 0x80000000,
 } as const
+const flag = attributeFlag
 
 /** Flags that each version defines; others cannot be skipped, their length being unknown. */
 export const knownAttributeFlags: Readonly<Record<SftpVersion, number>> = {

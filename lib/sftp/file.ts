@@ -3,6 +3,7 @@ import type { Attributes } from './attributes.ts'
 import { knownAttributeFlags } from './attributes.ts'
 import { checkFileAnnouncement, checkFileHandle, dataRanges, fstatvfs, fsync, hashNameOf } from './extensions.ts'
 import type { DataRange, DirectoryEntry, DirectoryHandle, FileHandle, FileSystemStatistics } from './filesystem.ts'
+import type { FileLanes } from './lanes.ts'
 import type { SftpSession } from './session.ts'
 import { SftpError } from './status.ts'
 
@@ -10,6 +11,8 @@ export type SeekOrigin = 'start' | 'current' | 'end'
 
 /** Requests that `read` and `write` of one call keep in flight. */
 const parallelRequests = 64
+/** READDIRs that a listing keeps in flight. */
+const directoryRequests = 8
 
 /** A file that is open on the server: by offset (`readAt`, `writeAt`), or with a position of its own. */
 export class RemoteFile implements FileHandle {
@@ -20,11 +23,14 @@ export class RemoteFile implements FileHandle {
   #appending: boolean
   #state: 'open' | 'closed' = 'open'
 
-  constructor(session: SftpSession, handle: Buffer, path: string, appending = false) {
+  readonly #lanes: FileLanes | undefined
+
+  constructor(session: SftpSession, handle: Buffer, path: string, appending = false, lanes?: FileLanes) {
     this.session = session
     this.#handle = handle
     this.path = path
     this.#appending = appending
+    this.#lanes = lanes
   }
 
   /** The server's name for the open file. @throws SftpError invalid-handle once closed */
@@ -34,24 +40,31 @@ export class RemoteFile implements FileHandle {
   }
 
   /** One READ: up to `length` bytes, fewer when the server likes, none at the end. */
-  async readAt(offset: number, length: number): Promise<Buffer> {
+  async readAt(offset: number, length: number, into?: Buffer): Promise<Buffer> {
     checkOffset(offset)
-    return this.session.read(this.handle, offset, Math.min(length, this.session.limits.maximumReadLength), this.path)
+    const size = Math.min(length, this.session.limits.maximumReadLength)
+    const memory = into && into.length >= size ? into.subarray(0, size) : undefined
+    return this.session.read(this.handle, offset, size, this.path, memory)
   }
 
   /** As many WRITEs as the server's limit asks for, sent together. */
   async writeAt(offset: number, data: Buffer): Promise<void> {
     checkOffset(offset)
     const limit = this.session.limits.maximumWriteLength
-    if (data.length <= limit) return this.session.write(this.handle, offset, data, this.path)
+    if (data.length <= limit) return this.#write(offset, data)
     const step = limit * parallelRequests
     for (let start = 0; start < data.length; start += step) {
       const writes: Promise<void>[] = []
       for (let at = start; at < Math.min(start + step, data.length); at += limit) {
-        writes.push(this.session.write(this.handle, offset + at, data.subarray(at, at + limit), this.path))
+        writes.push(this.#write(offset + at, data.subarray(at, at + limit)))
       }
       await allDone(writes)
     }
+  }
+
+  #write(offset: number, data: Buffer): Promise<void> {
+    const { handle } = this
+    return this.#lanes ? this.#lanes.write(offset, data) : this.session.write(handle, offset, data, this.path)
   }
 
   /**
@@ -226,7 +239,8 @@ export class RemoteFile implements FileHandle {
     if (this.#state === 'closed') return
     const { handle } = this
     this.#state = 'closed'
-    await this.session.status(this.session.messages.close, { handle }, this.path)
+    const lanes = this.#lanes?.close()
+    await allDone([...(lanes ? [lanes] : []), this.session.status(this.session.messages.close, { handle }, this.path)])
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -239,6 +253,9 @@ export class RemoteDirectory implements DirectoryHandle {
   readonly #session: SftpSession
   readonly #handle: Buffer
   readonly #path: string
+  /** Requests on their way, since a listing takes many and the server answers in order. */
+  readonly #ahead: Promise<DirectoryEntry[] | undefined>[] = []
+  #depth = 1
 
   constructor(session: SftpSession, handle: Buffer, path: string) {
     this.#session = session
@@ -246,8 +263,16 @@ export class RemoteDirectory implements DirectoryHandle {
     this.#path = path
   }
 
-  read(): Promise<DirectoryEntry[] | undefined> {
-    return this.#session.names(this.#handle, this.#path)
+  async read(): Promise<DirectoryEntry[] | undefined> {
+    this.#depth = Math.min(this.#depth * 2, directoryRequests)
+    while (this.#ahead.length < this.#depth) {
+      const entries = this.#session.names(this.#handle, this.#path)
+      entries.catch(() => {})
+      this.#ahead.push(entries)
+    }
+    const entries = await this.#ahead.shift()
+    if (!entries) this.#depth = 0
+    return entries
   }
 
   close(): Promise<void> {

@@ -36,8 +36,11 @@ export interface FileSystemStatistics {
  * order. Every method rejects with SftpError.
  */
 export interface FileHandle {
-  /** Up to `length` bytes, perhaps fewer; none at the end of the file. */
-  readAt(offset: number, length: number): Promise<Buffer>
+  /**
+   * Up to `length` bytes, perhaps fewer; none at the end of the file. `into` is memory that may be used for them, and that
+   * nobody else touches until the caller is done with the result.
+   */
+  readAt(offset: number, length: number, into?: Buffer): Promise<Buffer>
   /** Writes all of `data`, which must not change until then. */
   writeAt(offset: number, data: Buffer): Promise<void>
   stat(): Promise<Attributes>
@@ -93,6 +96,13 @@ export interface FileSystem {
   accountNames?(uids: readonly number[], gids: readonly number[]): Promise<AccountNames>
   /** Copies inside the file system, when it can; `length` 0 is up to the end. False: do it with reads and writes. */
   copyData?(from: FileHandle, offset: number, length: number, to: FileHandle, at: number): Promise<boolean>
+  /**
+   * The whole of a file of `size` bytes, in as few steps as can be; no data when it has another size now. Absent: by
+   * `open`. `done` is called once, perhaps at once: promises would cost more than the work on a small file.
+   */
+  readFile?(path: string, size: number, done: (error: Error | undefined, data: Buffer | undefined) => void): void
+  /** Creates or replaces a small file in as few steps as can be. Absent: by `open`. `done` as with `readFile`. */
+  writeFile?(path: string, data: Buffer, options: WriteFileOptions, done: (error: Error | undefined) => void): void
   /** Sizes that READ and WRITE should have here; absent: no matter. */
   readonly dataLimits?: { readonly read: number; readonly write: number; readonly handles: number }
 }
@@ -100,4 +110,15 @@ export interface FileSystem {
 export interface AccountNames {
   readonly users: string[]
   readonly groups: string[]
+}
+
+export interface WriteFileOptions {
+  /** Of `OpenFlag`: how to open the file. */
+  readonly flags: number
+  /** Counts when the file is created. */
+  readonly attributes: Attributes
+  /** What is set once the data is written. */
+  readonly after?: Attributes | undefined
+  /** Called once the file is open: what fails from then on is writing. */
+  opened?(): void
 }

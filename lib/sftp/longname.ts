@@ -1,14 +1,14 @@
 import { type Attributes, modeOf } from './attributes.ts'
 
 const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
-const kinds: Readonly<Record<number, string>> = {
-  2401: 'p',
-  4802: 'c',
-  9604: 'd',
-  14406: 'b',
-  21609: 'l',
-  26411: 's',
-}
+const kinds: ReadonlyMap<number, string> = new Map([
+  [0o010000, 'p'],
+  [0o020000, 'c'],
+  [0o040000, 'd'],
+  [0o060000, 'b'],
+  [0o120000, 'l'],
+  [0o140000, 's'],
+])
 
 /** Type and permissions as ls(1) prints them: `drwxr-xr-x`. */
 export function modeText(attributes: Attributes): string {
@@ -19,7 +19,7 @@ export function modeText(attributes: Attributes): string {
     const last = mode & special ? (bits & 1 ? letter : letter.toUpperCase()) : execute
     return `${bits & 4 ? 'r' : '-'}${bits & 2 ? 'w' : '-'}${last}`
   }
-  return `${kinds[mode & 0o170000] ?? '-'}${set(6, 0o4000, 's')}${set(3, 0o2000, 's')}${set(0, 0o1000, 't')}`
+  return `${kinds.get(mode & 0o170000) ?? '-'}${set(6, 0o4000, 's')}${set(3, 0o2000, 's')}${set(0, 0o1000, 't')}`
 }
 
 /** A time as ls(1) prints it: the hour in the last half year, else the year. Local time. */
@@ -39,7 +39,7 @@ export function longName(name: string, attributes: Attributes, now?: number): st
   const group = attributes.group ?? String(attributes.gid ?? '?')
   return [
     modeText(attributes),
-    String(attributes.linkCount ?? '?').padStart(3),
+    String(attributes.linkCount ?? '?').padStart(4),
     owner.padEnd(8),
     group.padEnd(8),
     String(attributes.size ?? 0).padStart(8),

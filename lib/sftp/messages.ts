@@ -2,7 +2,6 @@ import { ProtocolError } from '../errors.ts'
 import { decodePath, encodePath } from '../wire/path.ts'
 import { Reader } from '../wire/reader.ts'
 import { byte, type Field, type Struct, string, struct, text, uint32 } from '../wire/struct.ts'
-import type { Writer } from '../wire/writer.ts'
 import { type Attributes, attributesField, readUint64, type SftpVersion, writeUint64 } from './attributes.ts'
 
 /** SSH_FXP_* (draft-ietf-secsh-filexfer-02 §3, -13 §4.3). */
@@ -68,6 +67,21 @@ export const Disposition = {
   truncateExisting: 4,
 } as const
 export const appendData = 0x8
+
+/** The bits of `OpenFlag` as versions 5 and 6 have them (draft -13 §8.1.1). */
+export function accessOf(flags: number): { access: number; flags: number } {
+  const { read, write, append, create, truncate, exclusive } = OpenFlag
+  let access = 0
+  if (flags & read) access |= Access.readData | Access.readAttributes
+  if (flags & write) access |= Access.writeData | Access.writeAttributes
+  if (flags & append) access |= Access.appendData
+  let disposition: number
+  if (flags & create) {
+    if (flags & exclusive) disposition = Disposition.createNew
+    else disposition = flags & truncate ? Disposition.createTruncate : Disposition.openOrCreate
+  } else disposition = flags & truncate ? Disposition.truncateExisting : Disposition.openExisting
+  return { access, flags: disposition | (flags & append ? appendData : 0) }
+}
 
 /** SSH_FXF_RENAME_* (draft -13 §8.3). */
 export const RenameFlag = { overwrite: 1, atomic: 2, native: 4 } as const
@@ -283,14 +297,3 @@ export const packetOverhead = 1024
 export const maximumDataLength = maximumPacketLength - packetOverhead
 /** What any server takes (draft -02 §3). */
 export const safeDataLength = 32768
-
-/** Writes the length, type and id that every packet but INIT and VERSION begins with; the length is set by `endPacket`. */
-export function beginPacket(writer: Writer, type: number, id: number): Writer {
-  return writer.reset().uint32(0).byte(type).uint32(id)
-}
-
-/** Fills in the length, with `extra` bytes that follow the writer's. */
-export function endPacket(writer: Writer, extra = 0): Buffer {
-  writer.buffer.writeUInt32BE(writer.length - 4 + extra, 0)
-  return writer.copy()
-}

@@ -1,6 +1,8 @@
 import { ProtocolError } from '../errors.ts'
 import type { ByteStream, ByteStreamSink } from '../wire/byte-stream.ts'
+import { Writer } from '../wire/writer.ts'
 import { maximumPacketLength } from './messages.ts'
+import { SftpError } from './status.ts'
 
 export type { ByteStream, ByteStreamSink } from '../wire/byte-stream.ts'
 
@@ -8,11 +10,32 @@ export type { ByteStream, ByteStreamSink } from '../wire/byte-stream.ts'
 export interface PacketSink {
   /** A packet after its length: type, id, fields. A view, valid for as long as it is referred to. */
   packet(packet: Buffer): void
+  /**
+   * Where the data of a DATA packet that comes in pieces shall be put; undefined: the packet is put together in memory of
+   * its own. `head`: type, id and length of the data. `length`: of the whole packet.
+   */
+  place?(head: Buffer, length: number): Buffer | undefined
+  /** The data of this packet is where `place` wanted it. */
+  placed?(head: Buffer, data: Buffer): void
   /** The stream takes data again. */
   writable?(): void
   /** No packet comes any more. `clean`: the peer ended between two packets. */
   ended(reason: 'clean' | Error): void
 }
+
+/** Bytes of a whole packet of a channel, at which a batch goes out at once. */
+const batchLength = 32 * 1024
+/** Pieces above this go out by reference. */
+const largePiece = 8 * 1024
+const noBytes = Buffer.alloc(0)
+/** Packets are written one behind another into pieces of memory of this length; what is short of `leastRoom` is left. */
+const slabLength = 32 * 1024
+const leastRoom = 1024
+/** Bytes of a DATA packet before the data: type, id and length. */
+const dataHeadLength = 9
+/** Packets from this length on are put together in memory that is used again, as new memory costs as much as the copy. */
+const reusedLength = 32 * 1024
+const maximumSpare = 8
 
 /**
  * Cuts a byte stream into SFTP packets, which have their length before them (draft -02 §3). A packet that lies in one
@@ -28,10 +51,21 @@ export class PacketStream implements ByteStreamSink {
   #headBytes = 0
   #packet: Buffer | undefined
   #filled = 0
+  /** Of a packet whose data alone is gathered, where the sink wants it. */
+  #placedHead: Buffer | undefined
+  readonly #spare: Buffer[] = []
   #state: 'flowing' | 'paused' | 'ended' = 'flowing'
   /** Chunks that came while paused, and how much of the first is used. */
   readonly #waiting: Buffer[] = []
   #eof = false
+  /** Where packets are written, and which of it is whole and not in the batch yet. */
+  readonly #writer = new Writer(0)
+  #from = 0
+  #upTo = 0
+  /** Packets of this turn of the event loop, which go out together: many small ones cost little more than one. */
+  #batch: Buffer[] = []
+  #batchBytes = 0
+  #flush: 'none' | 'scheduled' = 'none'
   /** False once the stream asked to stop, until it is writable again. */
   clear = true
 
@@ -42,12 +76,89 @@ export class PacketStream implements ByteStreamSink {
     stream.sink = this
   }
 
-  /** Sends a packet whose length is already at its head; `payload` follows by reference. */
-  send(head: Buffer, payload?: Buffer): void {
+  /**
+   * Begins a packet: its type and, for all but INIT and VERSION, its id are written, the fields are for the caller.
+   * `send` makes it go out; without that, the next `begin` writes over it.
+   */
+  begin(type: number, id?: number): Writer {
+    const writer = this.#writer
+    if (writer.buffer.length - this.#upTo < leastRoom) {
+      this.#gather()
+      writer.buffer = Buffer.allocUnsafeSlow(slabLength)
+      this.#from = 0
+      this.#upTo = 0
+    }
+    writer.length = this.#upTo
+    writer.uint32(0).byte(type)
+    return id === undefined ? writer : writer.uint32(id)
+  }
+
+  /** Sends the packet that was begun. `payload` follows what was written; a large one by reference. */
+  send(payload?: Buffer): void {
     if (this.#state === 'ended') return
-    let more = this.#stream.write(head)
-    if (payload && payload.length > 0) more = this.#stream.write(payload)
-    this.clear = more
+    const writer = this.#writer
+    const extra = payload ? payload.length : 0
+    const begun = this.#upTo
+    writer.buffer.writeUInt32BE(writer.length - begun - 4 + extra, begun)
+    this.#batchBytes += writer.length - begun + extra
+    if (payload && extra <= largePiece) writer.bytes(payload)
+    this.#upTo = writer.length
+    if (payload && extra > largePiece) {
+      this.#gather()
+      this.#batch.push(payload)
+    }
+    if (this.#batchBytes >= batchLength) this.#writeBatch()
+    else if (this.#flush === 'none') {
+      this.#flush = 'scheduled'
+      setImmediate(this.#flushNow)
+    }
+  }
+
+  readonly #flushNow = (): void => {
+    this.#flush = 'none'
+    this.#writeBatch()
+  }
+
+  /** Puts the packets that were written since into the batch. */
+  #gather(): void {
+    if (this.#upTo > this.#from) this.#batch.push(this.#writer.buffer.subarray(this.#from, this.#upTo))
+    this.#from = this.#upTo
+  }
+
+  /** Small pieces are copied together, and filled up to a whole packet of the channel from a large one. */
+  #writeBatch(): void {
+    this.#gather()
+    const batch = this.#batch
+    if (batch.length === 0) return
+    this.#batch = []
+    this.#batchBytes = 0
+    if (batch.length === 1) {
+      this.clear = this.#stream.write(batch[0]!)
+      return
+    }
+    let small: Buffer[] = []
+    let length = 0
+    const write = (data: Buffer): void => {
+      this.clear = this.#stream.write(data)
+    }
+    for (let piece of batch) {
+      if (piece.length > largePiece) {
+        const room = batchLength - length
+        if (length > 0) small.push(piece.subarray(0, room))
+        else write(piece)
+        piece = length > 0 ? piece.subarray(room) : noBytes
+      } else {
+        small.push(piece)
+        length += piece.length
+        if (length < batchLength) continue
+        piece = noBytes
+      }
+      if (small.length > 0) write(Buffer.concat(small))
+      if (piece.length > 0) write(piece)
+      small = []
+      length = 0
+    }
+    if (small.length > 0) write(small.length === 1 ? small[0]! : Buffer.concat(small))
   }
 
   pause(): void {
@@ -66,11 +177,13 @@ export class PacketStream implements ByteStreamSink {
 
   /** Sends no more; what was sent still goes out. */
   end(): void {
+    this.#writeBatch()
     this.#stream.eof()
   }
 
   /** Ends both directions once what was sent is out. */
   close(): void {
+    this.#writeBatch()
     this.#stream.close()
   }
 
@@ -123,9 +236,31 @@ export class PacketStream implements ByteStreamSink {
   }
 
   #begin(length: number, chunk: Buffer, at: number): number {
-    this.#packet = Buffer.allocUnsafe(length)
     this.#filled = 0
+    if (length >= reusedLength && chunk.length - at >= dataHeadLength) {
+      const head = chunk.subarray(at, at + dataHeadLength)
+      const place = this.#sink.place?.(head, length)
+      if (place) {
+        this.#placedHead = Buffer.from(head)
+        this.#packet = place
+        return this.#fill(chunk, at + dataHeadLength)
+      }
+    }
+    this.#packet = length < reusedLength ? Buffer.allocUnsafe(length) : this.#memory(length)
     return this.#fill(chunk, at)
+  }
+
+  #memory(length: number): Buffer {
+    const index = this.#spare.findIndex(({ byteLength }) => byteLength >= length)
+    if (index < 0) return Buffer.allocUnsafeSlow(length)
+    return this.#spare.splice(index, 1)[0]!.subarray(0, length)
+  }
+
+  /** Nobody refers to a packet that the sink was given any more. */
+  recycle(packet: Buffer): void {
+    // A view of a chunk never begins where the chunk does.
+    if (packet.length < reusedLength || packet.byteOffset !== 0 || this.#spare.length >= maximumSpare) return
+    this.#spare.push(Buffer.from(packet.buffer))
   }
 
   #fill(chunk: Buffer, at: number): number {
@@ -135,7 +270,10 @@ export class PacketStream implements ByteStreamSink {
     this.#filled += count
     if (this.#filled === packet.length) {
       this.#packet = undefined
-      this.#sink.packet(packet)
+      const head = this.#placedHead
+      this.#placedHead = undefined
+      if (head) this.#sink.placed!(head, packet)
+      else this.#sink.packet(packet)
     }
     return at + count
   }
@@ -154,7 +292,10 @@ export class PacketStream implements ByteStreamSink {
 
   #finish(): void {
     const partial = this.#packet !== undefined || this.#headBytes > 0
-    this.#end(partial ? new ProtocolError('malformed-message', 'the stream ended inside an SFTP packet') : 'clean')
+    // What a killed server or a broken pipe leaves: no fault of the protocol.
+    this.#end(
+      partial ? new SftpError('connection-lost', { message: 'the stream ended inside an SFTP packet' }) : 'clean',
+    )
   }
 
   writable(): void {
@@ -172,6 +313,12 @@ export class PacketStream implements ByteStreamSink {
     if (this.#state === 'ended') return
     this.#state = 'ended'
     this.#packet = undefined
+    this.#placedHead = undefined
+    this.#spare.length = 0
+    if (reason !== 'clean') {
+      this.#batch = []
+      this.#from = this.#upTo
+    }
     this.#waiting.length = 0
     this.#sink.ended(reason)
   }

@@ -49,7 +49,7 @@ export class ReadOnlyFileSystem implements FileSystem {
     if (flags !== OpenFlag.read) return refuse(path)
     const file = await this.#files.open(path, flags)
     const handle: FileHandle = {
-      readAt: (offset, length) => file.readAt(offset, length),
+      readAt: (offset, length, into) => file.readAt(offset, length, into),
       writeAt: () => refuse(path),
       stat: () => file.stat(),
       setstat: () => refuse(path),

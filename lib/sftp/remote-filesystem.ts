@@ -11,8 +11,9 @@ import {
   statvfs,
 } from './extensions.ts'
 import { RemoteDirectory, RemoteFile, wantedAttributes } from './file.ts'
-import type { AccountNames, FileHandle, FileSystem, FileSystemStatistics } from './filesystem.ts'
-import { Access, appendData, Disposition, OpenFlag, RealpathCheck, RenameFlag } from './messages.ts'
+import type { AccountNames, FileHandle, FileSystem, FileSystemStatistics, WriteFileOptions } from './filesystem.ts'
+import { FileLanes, type Lanes } from './lanes.ts'
+import { Access, accessOf, appendData, OpenFlag, RealpathCheck, RenameFlag } from './messages.ts'
 import { joinPath } from './paths.ts'
 import type { SftpSession } from './session.ts'
 import { SftpError } from './status.ts'
@@ -39,20 +40,7 @@ export function openFlagsOf(mode: OpenMode | number): number {
   return flags
 }
 
-/** Those bits as versions 5 and 6 have them (draft -13 §8.1.1). */
-export function accessOf(flags: number): { access: number; flags: number } {
-  const { read, write, append, create, truncate, exclusive } = OpenFlag
-  let access = 0
-  if (flags & read) access |= Access.readData | Access.readAttributes
-  if (flags & write) access |= Access.writeData | Access.writeAttributes
-  if (flags & append) access |= Access.appendData
-  let disposition: number
-  if (flags & create) {
-    if (flags & exclusive) disposition = Disposition.createNew
-    else disposition = flags & truncate ? Disposition.createTruncate : Disposition.openOrCreate
-  } else disposition = flags & truncate ? Disposition.truncateExisting : Disposition.openExisting
-  return { access, flags: disposition | (flags & append ? appendData : 0) }
-}
+const noBytes = Buffer.alloc(0)
 
 /** The files of an SFTP server, one request for each method. Relative paths begin at `directory`. */
 export class RemoteFileSystem implements FileSystem {
@@ -60,8 +48,12 @@ export class RemoteFileSystem implements FileSystem {
   /** Empty: where the server begins. */
   protected directory = ''
 
-  constructor(session: SftpSession) {
+  readonly #lanes: Lanes | undefined
+
+  /** `lanes`: further sessions with the same server, for large files on long paths. */
+  constructor(session: SftpSession, lanes?: Lanes) {
     this.session = session
+    this.#lanes = lanes
   }
 
   get dataLimits() {
@@ -122,7 +114,15 @@ export class RemoteFileSystem implements FileSystem {
     const request = { path: this.at(path), access, flags, attributes }
     const handle = await this.session.handle(this.session.messages.open, request, path)
     const appending = (this.session.version < 5 ? flags & OpenFlag.append : flags & appendData) !== 0
-    return new RemoteFile(this.session, handle, path, appending)
+    const written = (this.session.version < 5 ? flags & OpenFlag.write : access & Access.writeData) !== 0
+    if (!this.#lanes || !written || appending) return new RemoteFile(this.session, handle, path, appending)
+    return new RemoteFile(
+      this.session,
+      handle,
+      path,
+      false,
+      new FileLanes(this.#lanes, this.session, handle, request.path),
+    )
   }
 
   async opendir(path: string): Promise<RemoteDirectory> {
@@ -202,5 +202,69 @@ export class RemoteFileSystem implements FileSystem {
     if (from.session !== session || to.session !== session) return false
     await session.extended(copyData, { from: from.handle, offset, length, to: to.handle, at }, to.path)
     return true
+  }
+
+  /** OPEN, then READ and CLOSE together: two round trips. */
+  readFile(path: string, size: number, done: (error: Error | undefined, data: Buffer | undefined) => void): void {
+    const { session } = this
+    if (size >= session.limits.maximumReadLength) {
+      done(undefined, undefined)
+      return
+    }
+    const request = this.#opening(path, OpenFlag.read, {})
+    session.handleThen(session.messages.open, request, path, (error, handle) => {
+      if (error) {
+        done(error, undefined)
+        return
+      }
+      let data: Buffer = noBytes
+      const ended = afterAll(2, failure => done(failure, data.length === size ? data : undefined))
+      // One byte more, so that what comes short of it is all there is.
+      session.readThen(handle, 0, size + 1, path, (failure, bytes) => {
+        data = bytes
+        ended(0, failure)
+      })
+      session.statusThen(session.messages.close, { handle }, path, failure => ended(1, failure))
+    })
+  }
+
+  /** OPEN, then WRITE, FSETSTAT and CLOSE together: two round trips. */
+  writeFile(path: string, data: Buffer, options: WriteFileOptions, done: (error: Error | undefined) => void): void {
+    const { session } = this
+    const { after } = options
+    const request = this.#opening(path, options.flags, options.attributes)
+    session.handleThen(session.messages.open, request, path, (error, handle) => {
+      if (error) {
+        done(error)
+        return
+      }
+      options.opened?.()
+      const ended = afterAll(1 + (data.length > 0 ? 1 : 0) + (after ? 1 : 0), done)
+      if (data.length > 0) session.writeThen(handle, 0, data, path, failure => ended(0, failure))
+      if (after) {
+        const change = { handle, attributes: after }
+        session.statusThen(session.messages.fsetstat, change, path, failure => ended(1, failure))
+      }
+      session.statusThen(session.messages.close, { handle }, path, failure => ended(2, failure))
+    })
+  }
+
+  #opening(path: string, flags: number, attributes: Attributes) {
+    const wanted = this.session.version < 5 ? { access: 0, flags } : accessOf(flags)
+    return { path: this.at(path), ...wanted, attributes }
+  }
+}
+
+/** Waits for `count` steps to end, also when one fails; the failure of the first of them in order counts. */
+function afterAll(count: number, done: (error: Error | undefined) => void) {
+  let left = count
+  let first = Number.POSITIVE_INFINITY
+  let failure: Error | undefined
+  return (order: number, error: Error | undefined): void => {
+    if (error && order < first) {
+      first = order
+      failure = error
+    }
+    if (--left === 0) done(failure)
   }
 }

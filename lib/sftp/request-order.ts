@@ -78,5 +78,9 @@ function conflict(a: Scope, b: Scope): boolean {
 const overlap = (a: Scope, b: Scope): boolean =>
   (a.start ?? 0) < (b.end ?? Number.POSITIVE_INFINITY) && (b.start ?? 0) < (a.end ?? Number.POSITIVE_INFINITY)
 
-/** Whether one path is the other, or lies below it. */
-const related = (a: string, b: string): boolean => a === b || a.startsWith(`${b}/`) || b.startsWith(`${a}/`)
+/** Whether one path is the other, or lies below it. Most are of one length: files of a directory. */
+function related(a: string, b: string): boolean {
+  if (a.length === b.length) return a === b
+  const [long, short] = a.length > b.length ? [a, b] : [b, a]
+  return long[short.length] === '/' && long.startsWith(short)
+}

@@ -1,4 +1,4 @@
-import type { Attributes } from './attributes.ts'
+import { type Attributes, attributeFlag } from './attributes.ts'
 import type { DirectoryEntry } from './filesystem.ts'
 import { longName } from './longname.ts'
 import {
@@ -206,7 +206,7 @@ export const requestRows: ReadonlyMap<number, AnyRequestRow> = new Map<number, A
       'lstat',
       false,
       m => m.lstat,
-      ({ path }, context) => statWork(path, context, 'lstat'),
+      ({ path, wanted }, context) => statWork(path, wanted, context, 'lstat'),
     ),
   ],
   [
@@ -215,11 +215,11 @@ export const requestRows: ReadonlyMap<number, AnyRequestRow> = new Map<number, A
       'fstat',
       false,
       m => m.fstat,
-      ({ handle }, context) => {
+      ({ handle, wanted }, context) => {
         const opened = context.handles.file(handle)
         return {
           scope: { writes: false, handle: opened },
-          run: async () => attributesReply(context, await context.named(await opened.file.stat())),
+          run: async () => attributesReply(context, await context.named(asked(await opened.file.stat(), wanted))),
         }
       },
     ),
@@ -340,7 +340,7 @@ export const requestRows: ReadonlyMap<number, AnyRequestRow> = new Map<number, A
       'stat',
       false,
       m => m.stat,
-      ({ path }, context) => statWork(path, context, 'stat'),
+      ({ path, wanted }, context) => statWork(path, wanted, context, 'stat'),
     ),
   ],
   [
@@ -446,11 +446,18 @@ export const quiet = (action: () => Promise<unknown>) => async (): Promise<undef
   await action()
 }
 
-function statWork(path: string, context: ServerContext, method: 'stat' | 'lstat'): Work {
+function statWork(path: string, wanted: number, context: ServerContext, method: 'stat' | 'lstat'): Work {
   return {
     scope: reading(checkPath(path)),
-    run: async () => attributesReply(context, await context.named(await context.files[method](path))),
+    run: async () => attributesReply(context, await context.named(asked(await context.files[method](path), wanted))),
   }
+}
+
+/** Without the allocation size unless it was asked for: lftp speaks version 6 and looks for it elsewhere. */
+function asked(attributes: Attributes, wanted = 0): Attributes {
+  if (attributes.allocationSize === undefined || (wanted & attributeFlag.allocationSize) !== 0) return attributes
+  const { allocationSize: _, ...others } = attributes
+  return others
 }
 
 async function realpath(path: string, check: number, context: ServerContext): Promise<Reply> {
@@ -460,7 +467,7 @@ async function realpath(path: string, check: number, context: ServerContext): Pr
     if (check === RealpathCheck.statAlways) throw error
     return {}
   })
-  return namesReply(context, [{ name: real, longname: real, attributes: await context.named(attributes) }])
+  return namesReply(context, [{ name: real, longname: real, attributes: await context.named(asked(attributes)) }])
 }
 
 /** The entries `.` and `..`, which clients show in full listings. */
@@ -483,7 +490,7 @@ async function readDirectory(opened: OpenDirectory, context: ServerContext): Pro
   const entries = opened.queue.splice(0, namesPerReply)
   const names: NameEntry[] = []
   for (const entry of entries) {
-    const attributes = await context.named(entry.attributes)
+    const attributes = await context.named(asked(entry.attributes))
     const longname = context.version === 3 ? (entry.longname ?? longName(entry.name, attributes)) : ''
     names.push({ name: entry.name, longname, attributes })
   }

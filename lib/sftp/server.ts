@@ -3,7 +3,7 @@ import type { RandomSource } from '../crypto/random.ts'
 import { messageOf, ProtocolError, sanitize } from '../errors.ts'
 import { type Log, silentLog } from '../log.ts'
 import { Reader } from '../wire/reader.ts'
-import { encode, Writer } from '../wire/writer.ts'
+import { encode } from '../wire/writer.ts'
 import type { Attributes, SftpVersion } from './attributes.ts'
 import {
   type Announcement,
@@ -14,7 +14,7 @@ import {
   writeAnnouncements,
 } from './extensions.ts'
 import type { FileSystem } from './filesystem.ts'
-import { beginPacket, endPacket, messagesOf, packetType, readPacket } from './messages.ts'
+import { messagesOf, packetType, readPacket } from './messages.ts'
 import { type ByteStream, type PacketSink, PacketStream } from './peer.ts'
 import { RequestOrder } from './request-order.ts'
 import type { Reply, ServerContext, Work } from './server-context.ts'
@@ -56,6 +56,11 @@ const newline: Announcement = { name: 'newline', data: Buffer.from('\n') }
 /** Users and groups whose names are remembered. */
 const maximumCachedNames = 4096
 
+/** The place of an answer among the others. */
+interface Slot {
+  send: (() => void) | undefined
+}
+
 /** Serves a file system to the client at the other end of a stream, until it leaves. */
 export class SftpServer implements PacketSink {
   /** Resolves when the client is gone and everything is closed, with the error that ended it. */
@@ -67,11 +72,12 @@ export class SftpServer implements PacketSink {
   readonly #files: FileSystem
   readonly #handles: HandleTable
   readonly #order = new RequestOrder(() => this.#proceed())
-  readonly #writer = new Writer(1024)
   readonly #owners = new Map<number, string>()
   readonly #groups = new Map<number, string>()
   /** Undefined until INIT. */
   #context: ServerContext | undefined
+  /** Requests that are not answered yet, in the order in which they came. */
+  readonly #slots: Slot[] = []
   #activeBytes = 0
   #ended: { reason: 'clean' | Error } | undefined
   #settleClosed: (error: Error | undefined) => void = () => {}
@@ -113,9 +119,9 @@ export class SftpServer implements PacketSink {
       log: this.#log,
       named: attributes => this.#named(attributes),
     }
-    const writer = this.#writer.reset().uint32(0).byte(packetType.version).uint32(version)
+    const writer = this.#packets.begin(packetType.version).uint32(version)
     writeAnnouncements(writer, this.#announcements(version))
-    this.#packets.send(endPacket(writer))
+    this.#packets.send()
   }
 
   #announcements(version: SftpVersion): Announcement[] {
@@ -148,11 +154,13 @@ export class SftpServer implements PacketSink {
     if (packet.length < 5) throw new ProtocolError('malformed-message', 'SFTP packet without an id')
     if (packet[0] === packetType.init) throw new ProtocolError('unexpected-message', 'second SFTP INIT')
     const id = packet.readUInt32BE(1)
+    const slot: Slot = { send: undefined }
+    this.#slots.push(slot)
     let work: Work
     try {
       work = packet[0] === packetType.extended ? this.#extended(packet, context) : this.#plain(packet, context)
     } catch (error) {
-      this.#answerError(id, error, context)
+      this.#fill(slot, () => this.#answerError(id, error, context))
       return
     }
     const bytes = work.bytes ?? 0
@@ -160,13 +168,28 @@ export class SftpServer implements PacketSink {
     this.#order.enter(work.scope, async () => {
       try {
         const reply = await work.run()
-        this.#answer(id, reply, context)
+        if (packet[0] === packetType.write) this.#packets.recycle(packet)
+        this.#fill(slot, () => {
+          this.#activeBytes -= bytes
+          this.#answer(id, reply, context)
+        })
       } catch (error) {
-        this.#answerError(id, error, context)
+        this.#fill(slot, () => {
+          this.#activeBytes -= bytes
+          this.#answerError(id, error, context)
+        })
       }
-      this.#activeBytes -= bytes
     })
     if (this.#busy) this.#packets.pause()
+  }
+
+  /**
+   * Answers go out in the order of the requests, whatever ends first: OpenSSH 9.0 to 9.2 cut a file that they download in
+   * place at the first answer that comes out of order.
+   */
+  #fill(slot: Slot, send: () => void): void {
+    slot.send = send
+    while (this.#slots[0]?.send) this.#slots.shift()!.send!()
   }
 
   #plain(packet: Buffer, context: ServerContext): Work {
@@ -204,26 +227,27 @@ export class SftpServer implements PacketSink {
       this.#status(id, 0, statusText('ok'), context)
       return
     }
-    const writer = beginPacket(this.#writer, reply.type, id)
-    reply.write(writer)
-    this.#packets.send(endPacket(writer, reply.payload?.length ?? 0), reply.payload)
+    reply.write(this.#packets.begin(reply.type, id))
+    this.#packets.send(reply.payload)
   }
 
   #answerError(id: number, error: unknown, context: ServerContext): void {
     const known = error instanceof ProtocolError ? new SftpError('bad-message') : toSftpError(error)
     const code = known.code === 'aborted' ? 'failure' : known.code
     if (code !== 'eof') this.#log.debug2?.(`sftp: request ${id}: ${sanitize(messageOf(error), true)}`)
+    if (code !== 'eof') this.#log.info?.(`sent status ${statusText(code)}`)
     this.#status(id, statusNumber(code, context.version), statusText(code), context)
   }
 
   #status(id: number, status: number, message: string, { messages }: ServerContext): void {
-    const writer = beginPacket(this.#writer, packetType.status, id)
-    messages.status.fields.write(writer, { status, message, language: 'en' })
-    this.#packets.send(endPacket(writer))
+    messages.status.fields.write(this.#packets.begin(packetType.status, id), { status, message, language: 'en' })
+    this.#packets.send()
   }
 
   get #busy(): boolean {
-    return this.#order.size >= maximumActiveRequests || this.#activeBytes >= maximumActiveBytes || !this.#packets.clear
+    return (
+      this.#slots.length >= maximumActiveRequests || this.#activeBytes >= maximumActiveBytes || !this.#packets.clear
+    )
   }
 
   #proceed(): void {

@@ -1,9 +1,8 @@
-import { ProtocolError, sanitize } from '../errors.ts'
+import { ConnectionLostError, ProtocolError, sanitize } from '../errors.ts'
 import { type Log, silentLog } from '../log.ts'
 import { Reader } from '../wire/reader.ts'
 import type { Field } from '../wire/struct.ts'
-import { Writer } from '../wire/writer.ts'
-import type { SftpVersion } from './attributes.ts'
+import { type SftpVersion, writeUint64 } from './attributes.ts'
 import {
   type Announcement,
   type Extension,
@@ -14,8 +13,6 @@ import {
   vendorId,
 } from './extensions.ts'
 import {
-  beginPacket,
-  endPacket,
   type Messages,
   maximumDataLength,
   messagesOf,
@@ -41,6 +38,12 @@ export interface SessionOptions {
   readonly log?: Log
 }
 
+/**
+ * Told once how a request ended. Copies of many small files use these instead of promises, which cost more than the
+ * requests themselves. It must not throw.
+ */
+export type Done<T> = T extends void ? (error: Error | undefined) => void : (error: Error | undefined, value: T) => void
+
 /** A request whose answer is due. */
 interface Pending {
   /** The type of a good answer that is not STATUS; `status`: STATUS "ok" is the good answer. */
@@ -51,9 +54,21 @@ interface Pending {
   readonly path: string | undefined
   /** READ and READDIR: STATUS "eof" is an answer, not an error. */
   atEnd?(): void
+  /** READ: memory for the data, and who takes it from there. */
+  into?: Buffer | undefined
+  placed?(data: Buffer): void
+  /** Work whose length nobody can bound: the answer may take its time. */
+  readonly isLong?: boolean
 }
 
+/** Extensions of that kind. */
+const longRequests: ReadonlySet<string> = new Set(['copy-data', 'fsync@openssh.com'])
+
+/** Parts of the time allowed, all of which must pass without an answer: a process that was stopped finds one of them due. */
+const timeoutParts = 4
+
 const noBytes = Buffer.alloc(0)
+const success = { status: 0, message: '' }
 
 /** Bytes of a packet before the fields: type and id. */
 const headLength = 5
@@ -74,6 +89,8 @@ export class SftpSession implements PacketSink {
     maximumWriteLength: safeDataLength,
     maximumOpenHandles: 0,
   }
+  /** Milliseconds that a request and its answer took at the beginning; 0 when that is not known. */
+  roundTrip = 0
   symlinkOrder: SymlinkOrder
   vendor: VendorId | undefined
   /** Resolves when the session is over, with the error that ended it. */
@@ -81,10 +98,10 @@ export class SftpSession implements PacketSink {
 
   readonly #packets: PacketStream
   readonly #pending = new Map<number, Pending>()
-  readonly #writer = new Writer(512)
   readonly #log: Log
   readonly #timeout: number
-  #timer: ReturnType<typeof setTimeout> | undefined
+  #timer: ReturnType<typeof setInterval> | undefined
+  #answers = 0
   #nextId = 0
   #over: Error | undefined
   #version: { resolve(packet: Buffer): void; reject(error: Error): void } | undefined
@@ -107,7 +124,11 @@ export class SftpSession implements PacketSink {
     const session = new SftpSession(stream, options)
     try {
       await session.#agree(options)
-      if (session.has(limitsExtension)) session.#adopt(await session.ask(limitsExtension, {}))
+      if (session.has(limitsExtension)) {
+        const asked = performance.now()
+        session.#adopt(await session.ask(limitsExtension, {}))
+        session.roundTrip = performance.now() - asked
+      }
     } catch (error) {
       session.#packets.abort(error as Error)
       throw error
@@ -117,12 +138,12 @@ export class SftpSession implements PacketSink {
 
   async #agree(options: SessionOptions): Promise<void> {
     const asked = this.version
-    const init = this.#writer.reset().uint32(5).byte(packetType.init).uint32(asked).copy()
     const answer = new Promise<Buffer>((resolve, reject) => {
       this.#version = { resolve, reject }
     })
     this.#startTimer()
-    this.#packets.send(init)
+    this.#packets.begin(packetType.init).uint32(asked)
+    this.#packets.send()
     const reader = new Reader(await answer, 1)
     const version = reader.uint32()
     if (version < 3 || version > asked) {
@@ -156,6 +177,11 @@ export class SftpSession implements PacketSink {
     }
   }
 
+  /** Undefined while the session goes on, else the error that requests get. */
+  get over(): Error | undefined {
+    return this.#over
+  }
+
   /** Whether the server announced an extension in the version that we know. */
   has(extension: { readonly name: string; readonly version: string }): boolean {
     return this.extensions.get(extension.name)?.toString('latin1') === extension.version
@@ -164,8 +190,12 @@ export class SftpSession implements PacketSink {
   /** A request that is answered by STATUS. */
   status<T>(layout: PacketLayout<T>, value: T, path?: string): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#send(layout, value, { expects: packetType.status, take: () => resolve(), fail: reject, path })
+      this.statusThen(layout, value, path, error => (error ? reject(error) : resolve()))
     })
+  }
+
+  statusThen<T>(layout: PacketLayout<T>, value: T, path: string | undefined, done: Done<void>): void {
+    this.#send(layout, value, { expects: packetType.status, take: () => done(undefined), fail: done, path })
   }
 
   /** A request that is answered by one kind of packet, read with its layout. */
@@ -177,10 +207,17 @@ export class SftpSession implements PacketSink {
   }
 
   /** OPEN or OPENDIR: the handle. */
-  async handle<T>(layout: PacketLayout<T>, value: T, path: string): Promise<Buffer> {
-    const { handle } = await this.query(layout, value, this.messages.handle, path)
-    // A copy, since the packet it lies in may be a large one.
-    return Buffer.from(handle)
+  handle<T>(layout: PacketLayout<T>, value: T, path: string): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      // A copy, since the packet it lies in may be a large one.
+      this.handleThen(layout, value, path, (error, handle) => (error ? reject(error) : resolve(Buffer.from(handle))))
+    })
+  }
+
+  /** As `handle`; the handle is a view that may be used within `done`. */
+  handleThen<T>(layout: PacketLayout<T>, value: T, path: string, done: Done<Buffer>): void {
+    const take = (packet: Buffer): void => done(undefined, handleOf(packet))
+    this.#send(layout, value, { expects: packetType.handle, take, fail: error => done(error, noBytes), path })
   }
 
   /** READDIR: undefined at the end. */
@@ -193,38 +230,55 @@ export class SftpSession implements PacketSink {
     })
   }
 
-  /** READ: no bytes at the end of the file. The data is a view of the packet. */
-  read(handle: Buffer, offset: number, length: number, path: string): Promise<Buffer> {
+  /** READ: no bytes at the end of the file. The data is in `into`, which has `length` bytes, or a view of the packet. */
+  read(handle: Buffer, offset: number, length: number, path: string, into?: Buffer): Promise<Buffer> {
     return new Promise((resolve, reject) => {
-      const take = (packet: Buffer): void => resolve(dataOf(packet, length))
-      const atEnd = (): void => resolve(noBytes)
-      this.#send(
-        this.messages.read,
-        { handle, offset, length },
-        { expects: packetType.data, take, fail: reject, path, atEnd },
-      )
+      this.readThen(handle, offset, length, path, (error, data) => (error ? reject(error) : resolve(data)), into)
     })
+  }
+
+  readThen(handle: Buffer, offset: number, length: number, path: string, done: Done<Buffer>, into?: Buffer): void {
+    const id = this.#register({
+      expects: packetType.data,
+      take: packet => done(undefined, dataOf(packet, length)),
+      fail: error => done(error, noBytes),
+      path,
+      atEnd: () => done(undefined, noBytes),
+      into,
+      placed: data => done(undefined, data),
+    })
+    if (id === undefined) return
+    this.#log.debug3?.(`sftp: sent READ id ${id} ${offset} ${length}`)
+    const writer = this.#packets.begin(packetType.read, id).string(handle)
+    writeUint64(writer, offset)
+    writer.uint32(length)
+    this.#packets.send()
   }
 
   /** WRITE, with the data by reference: it must not change until the promise resolves. */
   write(handle: Buffer, offset: number, data: Buffer, path: string): Promise<void> {
     return new Promise((resolve, reject) => {
-      const pending: Pending = { expects: packetType.status, take: () => resolve(), fail: reject, path }
-      const id = this.#register(pending)
-      if (id === undefined) return
-      const writer = beginPacket(this.#writer, packetType.write, id)
-      writer.string(handle)
-      writer.uint32(Math.floor(offset / 0x100000000)).uint32(offset % 0x100000000)
-      writer.uint32(data.length)
-      this.#packets.send(endPacket(writer, data.length), data)
+      this.writeThen(handle, offset, data, path, error => (error ? reject(error) : resolve()))
     })
+  }
+
+  writeThen(handle: Buffer, offset: number, data: Buffer, path: string, done: Done<void>): void {
+    const id = this.#register({ expects: packetType.status, take: () => done(undefined), fail: done, path })
+    if (id === undefined) return
+    this.#log.debug3?.(`sftp: sent WRITE id ${id} ${offset} ${data.length}`)
+    const writer = this.#packets.begin(packetType.write, id).string(handle)
+    writeUint64(writer, offset)
+    writer.uint32(data.length)
+    this.#packets.send(data)
   }
 
   /** An extended request that is answered by STATUS. @throws SftpError op-unsupported when not announced */
   async extended<T>(extension: Extension<T>, value: T, path?: string): Promise<void> {
     this.#require(extension, path)
+    const isLong = longRequests.has(extension.name)
     return new Promise((resolve, reject) => {
-      this.#sendExtended(extension, value, { expects: packetType.status, take: () => resolve(), fail: reject, path })
+      const pending = { expects: packetType.status, take: () => resolve(), fail: reject, path, isLong }
+      this.#sendExtended(extension, value, pending)
     })
   }
 
@@ -270,19 +324,17 @@ export class SftpSession implements PacketSink {
   #send<T>(layout: PacketLayout<T>, value: T, pending: Pending): void {
     const id = this.#register(pending)
     if (id === undefined) return
-    const writer = beginPacket(this.#writer, layout.type, id)
-    layout.fields.write(writer, value)
+    layout.fields.write(this.#packets.begin(layout.type, id), value)
     this.#log.debug3?.(`sftp: sent ${layout.name} id ${id} ${layout.fields.describe(value)}`)
-    this.#packets.send(endPacket(writer))
+    this.#packets.send()
   }
 
   #sendExtended<T, R>(extension: Extension<T, R>, value: T, pending: Pending): void {
     const id = this.#register(pending)
     if (id === undefined) return
-    const writer = beginPacket(this.#writer, packetType.extended, id).text(extension.name)
-    extension.request.write(writer, value)
+    extension.request.write(this.#packets.begin(packetType.extended, id).text(extension.name), value)
     this.#log.debug3?.(`sftp: sent ${extension.name} id ${id}`)
-    this.#packets.send(endPacket(writer))
+    this.#packets.send()
   }
 
   #register(pending: Pending): number | undefined {
@@ -307,13 +359,30 @@ export class SftpSession implements PacketSink {
     }
   }
 
+  place(head: Buffer, length: number): Buffer | undefined {
+    if (head[0] !== packetType.data) return undefined
+    const into = this.#pending.get(head.readUInt32BE(1))?.into
+    const count = head.readUInt32BE(headLength)
+    // What is not as it should be is put together and judged as a whole.
+    if (!into || count !== length - head.length || count > into.length) return undefined
+    return into.subarray(0, count)
+  }
+
+  placed(head: Buffer, data: Buffer): void {
+    const id = head.readUInt32BE(1)
+    const pending = this.#pending.get(id)!
+    this.#pending.delete(id)
+    this.#answers++
+    pending.placed!(data)
+  }
+
   #receive(packet: Buffer): void {
     if (this.#version) {
       if (packet[0] !== packetType.version)
         throw new ProtocolError('unexpected-message', 'no SFTP version from the server')
       this.#version.resolve(packet)
       this.#version = undefined
-      this.#stopTimer()
+      this.#answers++
       return
     }
     if (packet.length < headLength) throw new ProtocolError('malformed-message', 'SFTP packet without an id')
@@ -323,8 +392,7 @@ export class SftpSession implements PacketSink {
     if (!pending)
       throw new ProtocolError('unexpected-message', `SFTP reply ${type} to request ${id}, which nobody made`)
     this.#pending.delete(id)
-    if (this.#pending.size === 0) this.#stopTimer()
-    else this.#timer?.refresh()
+    this.#answers++
     try {
       if (type === packetType.status) this.#receiveStatus(packet, pending)
       else if (type === pending.expects) pending.take(packet)
@@ -336,7 +404,9 @@ export class SftpSession implements PacketSink {
   }
 
   #receiveStatus(packet: Buffer, pending: Pending): void {
-    const { status, message } = readPacket(this.messages.status, packet, headLength, 6)
+    // Nobody reads the text of a success, which is most of what there is.
+    const good = packet.length >= headLength + 4 && packet.readUInt32BE(headLength) === 0
+    const { status, message } = good ? success : readPacket(this.messages.status, packet, headLength, 6)
     if (status === 0) {
       if (pending.expects === packetType.status) pending.take(packet)
       else pending.fail(new SftpError('bad-message', { message: 'the server said "ok" where an answer is due' }))
@@ -352,17 +422,28 @@ export class SftpSession implements PacketSink {
     pending.fail(new SftpError(code === 'ok' ? 'failure' : code, { ...path, ...text }))
   }
 
+  /** Looks now and then whether answers come, as long as some are due. */
   #startTimer(): void {
-    if (this.#timeout > 0 && this.#timer === undefined) {
-      this.#timer = setTimeout(() => {
-        const message = `no answer from the SFTP server in ${this.#timeout / 1000} s`
-        this.#packets.abort(new SftpError('connection-lost', { message }))
-      }, this.#timeout)
+    if (this.#timeout === 0 || this.#timer !== undefined) return
+    let seen = this.#answers
+    let silent = 0
+    const look = (): void => {
+      if (this.#pending.size === 0 && !this.#version) {
+        this.#stopTimer()
+        return
+      }
+      const isLong = [...this.#pending.values()].some(pending => pending.isLong)
+      silent = this.#answers === seen && !isLong ? silent + 1 : 0
+      seen = this.#answers
+      if (silent < timeoutParts) return
+      const message = `no answer from the SFTP server in ${this.#timeout / 1000} s`
+      this.#packets.abort(new ConnectionLostError('timeout', message))
     }
+    this.#timer = setInterval(look, this.#timeout / timeoutParts)
   }
 
   #stopTimer(): void {
-    clearTimeout(this.#timer)
+    clearInterval(this.#timer)
     this.#timer = undefined
   }
 
@@ -384,6 +465,16 @@ export class SftpSession implements PacketSink {
   end(): void {
     this.#packets.end()
   }
+}
+
+/** The handle of a HANDLE packet, as a view. @throws ProtocolError */
+function handleOf(packet: Buffer): Buffer {
+  const start = headLength + 4
+  const length = packet.length >= start ? packet.readUInt32BE(headLength) : -1
+  if (length < 0 || length > packet.length - start) {
+    throw new ProtocolError('malformed-message', 'SFTP handle of a wrong length')
+  }
+  return packet.subarray(start, start + length)
 }
 
 /** The data of a DATA packet. @throws ProtocolError when longer than what was asked for */

@@ -10,22 +10,30 @@ import { SftpError } from './status.ts'
 export const maximumDepth = 256
 
 /**
- * The files of a directory, without `.` and `..`. @throws SftpError bad-message when a name is not one component of a
- * path, or comes twice: both are ways to make a copy land elsewhere
+ * The files of a directory, without `.` and `..`; of a name that comes twice, the first. @throws SftpError bad-message
+ * when a name is not one component of a path, which would make a copy land elsewhere
  */
 export async function* entriesOf(files: FileSystem, path: string): AsyncGenerator<DirectoryEntry, void> {
+  for await (const batch of entryBatches(files, path)) yield* batch
+}
+
+/** As `entriesOf`, as many at a time as the file system gives. */
+export async function* entryBatches(files: FileSystem, path: string): AsyncGenerator<DirectoryEntry[], void> {
   const directory = await files.opendir(path)
   const seen = new Set<string>()
   try {
     for (let batch = await directory.read(); batch; batch = await directory.read()) {
+      const entries: DirectoryEntry[] = []
       for (const entry of batch) {
         if (entry.name === '.' || entry.name === '..') continue
-        if (!isPlainName(entry.name) || seen.has(entry.name)) {
+        if (!isPlainName(entry.name)) {
           throw new SftpError('bad-message', { path, message: `unexpected file name ${JSON.stringify(entry.name)}` })
         }
+        if (seen.has(entry.name)) continue
         seen.add(entry.name)
-        yield entry
+        entries.push(entry)
       }
+      yield entries
     }
   } finally {
     await directory.close().catch(() => {})

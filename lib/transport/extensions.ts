@@ -1,5 +1,6 @@
 import { ProtocolError, sanitize } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { ownCopy } from '../wire/own-copy.ts'
 import type { Extension } from './messages.ts'
 import type { TransportOptions } from './transport.ts'
 
@@ -42,6 +43,6 @@ export function takeExtensions(
       if (value.includes(0)) throw new ProtocolError('malformed-message', `NUL byte in the extension ${name}`)
       log.debug1?.(`${parser}: ${name}=<${sanitize(value.toString('latin1'), true)}>`)
     }
-    store.set(name, Buffer.from(value))
+    store.set(name, ownCopy(value))
   }
 }

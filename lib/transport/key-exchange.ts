@@ -7,7 +7,7 @@ import { parseCertificate } from '../keys/certificate.ts'
 import { parsePublicKey } from '../keys/public-key.ts'
 import type { Signer } from '../keys/signer.ts'
 import type { Exchange } from '../wire/exchange.ts'
-import { Writer } from '../wire/writer.ts'
+import { encode } from '../wire/writer.ts'
 import type { DirectionAlgorithms, Negotiation } from './proposal.ts'
 import type { HostKeyProof, HostKeyVerifier, ServerTransportOptions } from './transport.ts'
 
@@ -41,7 +41,7 @@ export interface ClientChecks {
 /** The client's half: the method, then the proof of the host key, then the caller's judgement of it. */
 export async function exchangeAsClient(context: KeyExchangeContext, checks: ClientChecks): Promise<KeyExchangeResult> {
   const { negotiation, exchange } = context
-  const reply = await negotiation.kex.client(exchange)
+  const reply = await negotiation.kex.client(exchange, secretBitsOf(negotiation))
   const exchangeHash = hashOf(context, reply.hostKey, reply)
   const proof = proveHostKey(reply, exchangeHash, negotiation.names.hostKey)
   if (checks.knownHostKey) {
@@ -54,6 +54,7 @@ export async function exchangeAsClient(context: KeyExchangeContext, checks: Clie
     }
     await checks.verifyHostKey(proof)
   }
+  await loadCompression(negotiation)
   return resultOf(context, reply.hostKey, reply, exchangeHash)
 }
 
@@ -65,27 +66,45 @@ export async function exchangeAsServer(
 ): Promise<KeyExchangeResult> {
   const { negotiation, exchange } = context
   const hostKey = signer.blob
-  const secret = await negotiation.kex.server(exchange, {
+  let signed: { readonly secret: KexSecret; readonly exchangeHash: Buffer } | undefined
+  const host = {
     hostKey,
-    sign: secret => signer.sign(hashOf(context, hostKey, secret), negotiation.names.hostKey),
+    sign(secret: KexSecret) {
+      signed = { secret, exchangeHash: hashOf(context, hostKey, secret) }
+      return signer.sign(signed.exchangeHash, negotiation.names.hostKey)
+    },
     ...(chooseGroup && { chooseGroup }),
-  })
-  return resultOf(context, hostKey, secret, hashOf(context, hostKey, secret))
+  }
+  const secret = await negotiation.kex.server(exchange, host, secretBitsOf(negotiation))
+  await loadCompression(negotiation)
+  const exchangeHash = signed?.secret === secret ? signed.exchangeHash : hashOf(context, hostKey, secret)
+  return resultOf(context, hostKey, secret, exchangeHash)
 }
 
-/** H (RFC 4253 §8). */
+/** Bits of the longest key, IV or MAC key that the secret is stretched to. */
+function secretBitsOf({ clientToServer, serverToClient }: Negotiation): number {
+  return Math.max(longestSecret(clientToServer), longestSecret(serverToClient)) * 8
+}
+
+const longestSecret = ({ cipher, mac }: DirectionAlgorithms): number =>
+  Math.max(cipher.keyLength, cipher.ivLength, mac?.keyLength ?? 0)
+
+async function loadCompression({ clientToServer, serverToClient }: Negotiation): Promise<void> {
+  await Promise.all([clientToServer.compression.load?.(), serverToClient.compression.load?.()])
+}
+
+/** H (RFC 4253 §8). The secret goes into the hash from where it is: there is no copy of it to wipe. */
 function hashOf(context: KeyExchangeContext, hostKey: Buffer, secret: KexSecret): Buffer {
-  const writer = new Writer(4096)
-    .string(Buffer.from(context.clientIdentification, 'latin1'))
-    .string(Buffer.from(context.serverIdentification, 'latin1'))
-    .string(context.clientKexInit)
-    .string(context.serverKexInit)
-    .string(hostKey)
-    .bytes(secret.transcript)
-    .bytes(secret.sharedSecret)
-  const exchangeHash = hash(context.negotiation.kex.hash, writer.view())
-  writer.buffer.fill(0)
-  return exchangeHash
+  const inTheClear = encode(writer =>
+    writer
+      .string(Buffer.from(context.clientIdentification, 'latin1'))
+      .string(Buffer.from(context.serverIdentification, 'latin1'))
+      .string(context.clientKexInit)
+      .string(context.serverKexInit)
+      .string(hostKey)
+      .bytes(secret.transcript),
+  )
+  return hash(context.negotiation.kex.hash, inTheClear, secret.sharedSecret)
 }
 
 /**
@@ -101,7 +120,9 @@ function proveHostKey(reply: KexReply, exchangeHash: Buffer, algorithm: string):
   if (!publicKey.verify(exchangeHash, reply.signature, signatureAlgorithm)) {
     throw new HostKeyError('bad-signature', 'incorrect signature by the host key')
   }
-  return { publicKey, algorithm, ...(certificate && { certificate }) }
+  // Copies: what the messages were read from is used again.
+  const evidence = { blob: Buffer.from(reply.hostKey), exchangeHash, signature: Buffer.from(reply.signature) }
+  return { publicKey, algorithm, evidence, ...(certificate && { certificate }) }
 }
 
 function parseHostKey(blob: Buffer, certified: boolean): Pick<HostKeyProof, 'publicKey' | 'certificate'> {

@@ -1,6 +1,14 @@
 /** Sealed bytes that may wait for the stream below before writers are asked to stop, and before input is held back. */
 export const maxBatchBytes = 1024 * 1024
 
+/** Whose packets an Outbox gathers. */
+export interface OutboxCarrier {
+  /** Gives a batch to the stream below; false when it is congested. */
+  flush(chunks: Buffer[]): boolean
+  /** The stream took a batch, or asks for more again. */
+  outputFlushed(): void
+}
+
 /** Gathers sealed packets and hands them to the stream below, at most once per microtask. */
 export class Outbox {
   /** Packets are sealed into this list; `added` must follow. */
@@ -8,13 +16,10 @@ export class Outbox {
   private bytes = 0
   private state: 'flowing' | 'congested' = 'flowing'
   private scheduled = false
-  private readonly output: (chunks: Buffer[]) => boolean
-  private readonly flushed: () => void
+  private readonly carrier: OutboxCarrier
 
-  /** `flushed` is called after the stream took a batch, or asks for more again. */
-  constructor(output: (chunks: Buffer[]) => boolean, flushed: () => void) {
-    this.output = output
-    this.flushed = flushed
+  constructor(carrier: OutboxCarrier) {
+    this.carrier = carrier
   }
 
   /** Writers should wait. */
@@ -35,7 +40,7 @@ export class Outbox {
       this.scheduled = false
       if (this.state === 'congested') return
       this.handOver()
-      this.flushed()
+      this.carrier.outputFlushed()
     })
   }
 
@@ -43,7 +48,7 @@ export class Outbox {
   drained(): void {
     this.state = 'flowing'
     this.handOver()
-    this.flushed()
+    this.carrier.outputFlushed()
   }
 
   /** Hands over what is there, whether the stream is congested or not. */
@@ -52,6 +57,6 @@ export class Outbox {
     const { chunks } = this
     this.chunks = []
     this.bytes = 0
-    this.state = this.output(chunks) ? 'flowing' : 'congested'
+    this.state = this.carrier.flush(chunks) ? 'flowing' : 'congested'
   }
 }

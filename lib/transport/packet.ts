@@ -44,12 +44,17 @@ function count(traffic: Traffic, bytes: number): void {
   traffic.totalPackets++
 }
 
+/**
+ * Where all connections write their outgoing packets, as each is sealed before anything else runs. Most connections
+ * are idle most of the time.
+ */
+const scratch = new Writer(4096)
+
 /** Frames and seals outgoing payloads (RFC 4253 §6). The payload is written where it will be sealed, without a copy. */
 export class PacketOutput {
   readonly traffic = noTraffic()
   /** When set, payloads are compressed. */
   compressor: Compressor | undefined
-  private readonly scratch = new Writer(4096)
   private readonly fillPadding: (target: Buffer, start: number, end: number) => void
   private sealer = plainSealer
   private sequence = 0
@@ -58,9 +63,13 @@ export class PacketOutput {
     this.fillPadding = fillPadding
   }
 
+  /** Sequence number of the packet that will be sealed next. */
+  get nextSequence(): number {
+    return this.sequence
+  }
+
   /** A Writer to which one payload is appended. */
   begin(): Writer {
-    const { scratch } = this
     // One giant message does not keep its room for ever.
     if (scratch.buffer.length > 2 * maxPacketLength) scratch.buffer = Buffer.allocUnsafe(4096)
     scratch.length = headerLength
@@ -69,12 +78,12 @@ export class PacketOutput {
 
   /** The payload written since `begin`, as a view. */
   payload(): Buffer {
-    return this.scratch.buffer.subarray(headerLength, this.scratch.length)
+    return scratch.buffer.subarray(headerLength, scratch.length)
   }
 
   /** Seals the payload written since `begin` and appends it to `out`. Returns the bytes appended. */
   seal(out: Buffer[]): number {
-    const { scratch, sealer } = this
+    const { sealer } = this
     if (this.compressor) {
       const compressed = this.compressor.compress(this.payload())
       scratch.length = headerLength
@@ -109,15 +118,29 @@ export class PacketOutput {
 
   /** Forgets the last payload: it may have held a password. */
   wipe(): void {
-    this.scratch.buffer.fill(0)
+    scratch.buffer.fill(0)
   }
 }
 
-/** Keys of the incoming direction. */
-export interface InputKeys {
-  readonly opener: PacketOpener
-  /** CBC with a MAC over the plaintext: an error must not show where in the packet it was (CVE-2008-5161). */
-  readonly hideErrors: boolean
+const noBytes = Buffer.alloc(0)
+
+/** Room in which a connection gathered a packet, for the next one that has to. */
+let spareRoom: Buffer = noBytes
+
+function roomFor(count: number): Buffer {
+  if (spareRoom.length < count) return Buffer.allocUnsafeSlow(count)
+  const room = spareRoom
+  spareRoom = noBytes
+  return room
+}
+
+/** A broken packet of a cipher that must not show where it is broken: told only when a largest packet has come. */
+interface Discarding {
+  readonly error: ProtocolError
+  /** Still to come. */
+  bytes: number
+  /** Of the broken packet went into its MAC. */
+  readonly authenticated: number
 }
 
 /**
@@ -131,16 +154,15 @@ export class PacketInput {
   /** Sequence number of the packet that `next` gave last. */
   lastSequence = 0
   private opener = plainOpener
-  private hideErrors = false
   private sequence = 0
-  private chunk: Buffer = Buffer.alloc(0)
+  private chunk: Buffer = noBytes
   private offset = 0
   private readonly waiting: Buffer[] = []
-  private gather: Buffer = Buffer.allocUnsafe(1024)
+  private gather: Buffer = noBytes
   private gathered = 0
   /** packet_length of the packet that is arriving; 0 until its head was opened. */
   private packetLength = 0
-  private discarding: { error: ProtocolError; bytes: number } | undefined
+  private discarding: Discarding | undefined
 
   push(chunk: Buffer): void {
     if (this.offset < this.chunk.length) {
@@ -162,7 +184,14 @@ export class PacketInput {
    */
   next(): Buffer | undefined {
     if (this.discarding) return this.discard(this.discarding)
+    const opened = this.openNext()
+    return opened && this.unpack(opened)
+  }
+
+  /** The next packet from padding_length on. */
+  private openNext(): Buffer | undefined {
     const { opener } = this
+    let authenticated = 0
     try {
       if (this.packetLength === 0) {
         const head = this.peek(opener.headLength)
@@ -174,24 +203,26 @@ export class PacketInput {
       const total = 4 + this.packetLength + opener.tagLength
       const sealed = this.peek(total)
       if (!sealed) return undefined
+      authenticated = 4 + this.packetLength
       const opened = opener.open(this.sequence, sealed)
       this.consume(total)
       this.packetLength = 0
       this.lastSequence = this.sequence
       this.sequence = (this.sequence + 1) >>> 0
       count(this.traffic, total)
-      return this.unpack(opened)
+      return opened
     } catch (error) {
-      if (!this.hideErrors || !(error instanceof ProtocolError)) throw error
-      this.discarding = { error, bytes: maxPacketLength - this.gathered }
+      if (!opener.spend || !(error instanceof ProtocolError)) throw error
+      // The same words for every reason: the peer may see how long they are.
+      const same = new ProtocolError('mac-mismatch', 'Packet corrupt', { cause: error })
+      this.discarding = { error: same, bytes: maxPacketLength - this.gathered, authenticated }
       return this.discard(this.discarding)
     }
   }
 
   /** After the peer's NEWKEYS. */
-  setKeys(keys: InputKeys, resetSequence: boolean): void {
-    this.opener = keys.opener
-    this.hideErrors = keys.hideErrors
+  setKeys(opener: PacketOpener, resetSequence: boolean): void {
+    this.opener = opener
     this.decompressor = undefined
     this.traffic.bytes = 0
     this.traffic.packets = 0
@@ -232,7 +263,7 @@ export class PacketInput {
     const needed = this.gathered + taken
     if (needed > this.gather.length) {
       // Grows with what has arrived, not with what the peer promises.
-      const grown = Buffer.allocUnsafe(Math.max(needed, this.gather.length * 2))
+      const grown = roomFor(Math.max(needed, this.gather.length * 2))
       this.gather.copy(grown, 0, 0, this.gathered)
       this.gather = grown
     }
@@ -242,24 +273,29 @@ export class PacketInput {
   }
 
   private consume(count: number): void {
-    if (this.gathered > 0) this.gathered = 0
-    else this.advance(count)
+    if (this.gathered === 0) {
+      this.advance(count)
+      return
+    }
+    this.gathered = 0
+    if (this.gather.length > spareRoom.length) spareRoom = this.gather
+    this.gather = noBytes
   }
 
   private advance(count: number): void {
     this.offset += count
     if (this.offset < this.chunk.length) return
-    const next = this.waiting.shift()
-    this.offset = next ? 0 : this.chunk.length
-    if (next) this.chunk = next
+    this.chunk = this.waiting.shift() ?? noBytes
+    this.offset = 0
   }
 
-  private discard(discarding: { error: ProtocolError; bytes: number }): undefined {
+  private discard(discarding: Discarding): undefined {
     while (this.pending) {
       discarding.bytes -= this.chunk.length - this.offset
       this.advance(this.chunk.length - this.offset)
     }
-    if (discarding.bytes <= 0) throw discarding.error
-    return undefined
+    if (discarding.bytes > 0) return undefined
+    this.opener.spend?.(maxPacketLength - discarding.authenticated)
+    throw discarding.error
   }
 }

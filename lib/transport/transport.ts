@@ -20,9 +20,24 @@ export interface NegotiatedAlgorithms {
 /** The key that a server showed, its signature over the exchange hash already verified. */
 export interface HostKeyProof {
   readonly publicKey: PublicKey
+  /**
+   * Set when the server showed a certificate: signed by the authority it names, and nothing else is known about it. A
+   * verifier that trusts the authority calls `checkCertificate`; any other judges `publicKey` alone.
+   */
   readonly certificate?: Certificate
   /** The negotiated host key algorithm. */
   readonly algorithm: string
+  /** What proved it, to be shown to others (an agent's session-bind@openssh.com). The transport always sets it. */
+  readonly evidence?: HostKeyEvidence
+}
+
+/** A host key's signature of an exchange hash, which after the first exchange is the session identifier (RFC 4253 §7.2). */
+export interface HostKeyEvidence {
+  /** The key or certificate as the server showed it. */
+  readonly blob: Buffer
+  readonly exchangeHash: Buffer
+  /** Encoded: string format, string bytes. */
+  readonly signature: Buffer
 }
 
 /** A client's judgement of a host key: resolves to accept. @throws HostKeyError to refuse. */
@@ -75,6 +90,7 @@ export interface ClientTransportOptions extends CommonOptions {
 
 export interface ServerTransportOptions extends CommonOptions {
   readonly role: 'server'
+  /** Plain keys and, as `certifiedSigner`, certificates: each is a Signer of its own. */
   readonly hostKeys: readonly Signer[]
   /** Signature algorithm names for the `server-sig-algs` extension (RFC 8308 §3.1). */
   readonly signatureAlgorithms: readonly string[]

@@ -1,4 +1,5 @@
 import { AuthenticationError, type SshError, sanitize } from '../errors.ts'
+import type { FingerprintHash } from '../keys/fingerprint.ts'
 import type { Signer } from '../keys/signer.ts'
 import { type Log, silentLog } from '../log.ts'
 import { ServiceAccept, ServiceRequest } from '../transport/messages.ts'
@@ -27,10 +28,14 @@ export interface Credentials {
   newPassword?(prompt: string): Promise<{ old: string; new: string } | undefined>
   /** Answers, one per prompt, or undefined to give the method up. */
   keyboardInteractive?(name: string, instruction: string, prompts: readonly AuthPrompt[]): Promise<string[] | undefined>
+  /** Which devices the server should ask with (RFC 4256, 3.1), separated by commas. Default: its choice. */
+  readonly keyboardInteractiveSubmethods?: string
   /** Text to show before authentication (RFC 4252 §5.4); already without control characters. */
   banner?(text: string): void
   /** Signature algorithms that may be used (PubkeyAcceptedAlgorithms), best first. */
   readonly signatureAlgorithms?: readonly string[]
+  /** For the keys that the log names (FingerprintHash). */
+  readonly fingerprintHash?: FingerprintHash
   /** Signs with each key at once instead of asking first whether the server takes it: a round trip less. */
   readonly signWithoutQuery?: boolean
   /** Password and keyboard-interactive rounds (NumberOfPasswordPrompts, default 3). */

@@ -10,7 +10,7 @@ export function mergePermissions(first: Permissions, second: Permissions): Permi
     if (one !== undefined && other !== undefined && one !== other) return undefined
   }
   const merged: { -readonly [Name in keyof Permissions]: Permissions[Name] } = { ...second, ...first }
-  for (const flag of ['pty', 'userRc', 'x11Forwarding', 'agentForwarding', 'portForwarding'] as const) {
+  for (const flag of ['pty', 'userRc', 'x11Forwarding', 'agentForwarding', 'portForwarding', 'tunnels'] as const) {
     if (second[flag] === false) merged[flag] = false
   }
   for (const list of ['permitOpen', 'permitListen'] as const) {

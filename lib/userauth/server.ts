@@ -1,5 +1,6 @@
 import { AuthenticationError, DisconnectError, DisconnectReason, ProtocolError, SshError, sanitize } from '../errors.ts'
 import type { Certificate } from '../keys/certificate.ts'
+import type { VerifyOptions } from '../keys/families/family.ts'
 import type { PublicKey } from '../keys/public-key.ts'
 import { type Log, silentLog } from '../log.ts'
 import { ServiceAccept, ServiceRequest } from '../transport/messages.ts'
@@ -27,13 +28,35 @@ export interface Permissions {
   readonly x11Forwarding?: boolean
   readonly agentForwarding?: boolean
   readonly portForwarding?: boolean
+  /** Tunnel devices; which of them is given, says `tunnel`. */
+  readonly tunnels?: boolean
   readonly permitOpen?: readonly string[]
   readonly permitListen?: readonly string[]
   readonly tunnel?: number
 }
 
 /** The outcome of one method. `partial` is decided by the engine from `requiredMethods`. */
-export type Verdict = { readonly accepted: false } | { readonly accepted: true; readonly permissions?: Permissions }
+export type Verdict =
+  | { readonly accepted: false }
+  | {
+      readonly accepted: true
+      readonly permissions?: Permissions
+      /** What the signature of a security key must say. Default: that it was touched. */
+      readonly signature?: VerifyOptions
+    }
+
+/** How one attempt went, for the log of a server. */
+export interface AuthenticationAttempt {
+  readonly user: string
+  readonly method: string
+  /** `postponed`: a key that may log in was asked about; its signature is still to come. */
+  readonly outcome: 'accepted' | 'partial' | 'failed' | 'postponed'
+  /** The key that was shown, and its certificate; not necessarily proved. */
+  readonly publicKey?: PublicKey
+  readonly certificate?: Certificate
+  /** Failures so far, this one included. */
+  readonly failures: number
+}
 
 /** A conversation of keyboard-interactive on the server. */
 export interface KeyboardInteractiveDialogue {
@@ -51,7 +74,11 @@ export interface Authority {
   password?(user: string, password: string): Promise<Verdict | { readonly changeRequired: string }>
   /** A new password together with the old one (RFC 4252 §8). */
   changePassword?(user: string, oldPassword: string, newPassword: string): Promise<Verdict>
-  /** Whether this key (with its certificate) may log in as `user`; asked for the query and again before `verify`. */
+  /**
+   * Whether this key may log in as `user`; asked for the query and again before the signature is verified. Of a
+   * certificate only this is known: its authority signed it, under an algorithm that is allowed. Who names that authority
+   * calls `checkCertificate` too.
+   */
   publicKey?(user: string, key: PublicKey, certificate: Certificate | undefined, algorithm: string): Promise<Verdict>
   keyboardInteractive?(user: string, dialogue: KeyboardInteractiveDialogue, submethods: string): Promise<Verdict>
 }
@@ -66,9 +93,32 @@ export interface ServerAuthenticationOptions {
   readonly banner?: string
   /** Signature algorithms taken from users, best first. */
   readonly signatureAlgorithms: readonly string[]
+  /** Under which a certificate's authority may have signed (CASignatureAlgorithms). Default: all but SHA-1. */
+  readonly authorityAlgorithms?: readonly string[]
+  /** RSA keys of users below this many bits are refused (RequiredRSASize, default 1024). */
+  readonly requiredRsaBits?: number
+  /** Takes note of each attempt; without it, failures are logged by their method and user alone. */
+  attempted?(attempt: AuthenticationAttempt): void
+  /** Asked at the first request, once: what of these options is different for this user. @throws to disconnect. */
+  forUser?(user: string): UserOptions | Promise<UserOptions>
   /** Called before the pump takes the next packet, so that what follows a login finds its connection. */
   authenticated?(login: ServerAuthentication): void
 }
+
+/** What may depend on the user. What is absent stays as it was. */
+export type UserOptions = Partial<
+  Pick<
+    ServerAuthenticationOptions,
+    | 'authority'
+    | 'requiredMethods'
+    | 'maxAttempts'
+    | 'banner'
+    | 'signatureAlgorithms'
+    | 'authorityAlgorithms'
+    | 'requiredRsaBits'
+    | 'attempted'
+  >
+>
 
 export interface ServerAuthentication {
   readonly user: string
@@ -88,8 +138,8 @@ export interface ServerAuthenticator {
 }
 
 const defaultMaxAttempts = 6
-/** Requests in one authentication, those included that do not count as failures (queries, the first `none`). */
-const requestLimit = 256
+/** Requests in one authentication (as in OpenSSH), those included that do not count as failures (queries, the first `none`). */
+const requestLimit = 1024
 /** A refusal takes at least this long, whatever the method found out, in milliseconds. */
 const minimumRefusalTime = 10
 /** A method that worked longer than this, in milliseconds, is not drawn out any more. */
@@ -107,7 +157,7 @@ export function createServerAuthenticator(
     receive: (number, payload) => conversation?.receive(number, payload),
     async run(transport) {
       conversation = new Conversation(transport)
-      const context = { exchange: conversation.exchange, transport, options, log, usedKeys: [] }
+      const context: ServerContext = { exchange: conversation.exchange, transport, options, log, usedKeys: [] }
       try {
         const result = await authenticate(context)
         conversation.exchange.send(UserauthSuccess, {})
@@ -130,18 +180,15 @@ export function createServerAuthenticator(
   }
 }
 
+/** Of a request, for the log. */
+const shown = (text: string): string => sanitize(text.slice(0, userNameLimit), true)
+
 /** Answers requests until the required methods are complete. */
 async function authenticate(context: ServerContext): Promise<ServerAuthentication> {
-  const { exchange, transport, options, log } = context
+  const { exchange, transport, log } = context
   acceptService(context, (await exchange.receive(ServiceRequest)).service)
-  if (options.banner) exchange.send(UserauthBanner, { text: options.banner, language: '' })
-  const required = new RequiredMethods(
-    authMethods.filter(method => method.offered(options)).map(({ name }) => name),
-    options.requiredMethods,
-  )
-  if (required.impossible) {
-    throw disconnected(transport, DisconnectReason.protocolError, 'no authentication methods enabled')
-  }
+  let { options } = context
+  let required: RequiredMethods | undefined
   let user: string | undefined
   let failures = 0
   let permissions: Permissions = {}
@@ -152,13 +199,20 @@ async function authenticate(context: ServerContext): Promise<ServerAuthenticatio
     const request: UserauthRequestFields | undefined = pending ?? (await nextRequest(context))
     pending = undefined
     if (!request) continue
+    log.debug1?.(
+      `userauth-request for user ${shown(request.user)} service ${shown(request.service)} method ${shown(request.method)}`,
+    )
+    log.debug1?.(`attempt ${count - 1} failures ${failures}`)
     const started = Date.now()
     if (user === undefined) {
       if (request.user.length > userNameLimit || request.user.includes('\0'))
         throw new ProtocolError('malformed-message', 'unusable user name')
+      if (options.forUser) options = { ...options, ...(await options.forUser(request.user)) }
+      context.options = options
       await options.authority.begin?.(request.user)
     }
     user ??= request.user
+    required ??= begin(context)
     if (user !== request.user || request.service !== connectionService)
       throw new ProtocolError('unexpected-message', 'Change of username or service not allowed')
 
@@ -166,6 +220,9 @@ async function authenticate(context: ServerContext): Promise<ServerAuthenticatio
     const conclusion: Conclusion =
       method && required.allows(method.name) ? await method.server(context, request) : { verdict: { accepted: false } }
     if (conclusion === 'answered') continue
+    const keys = ('shown' in conclusion && conclusion.shown) || {}
+    const report = (outcome: AuthenticationAttempt['outcome']): void =>
+      options.attempted?.({ user: request.user, method: request.method, outcome, ...keys, failures })
     const accepted = 'verdict' in conclusion && conclusion.verdict.accepted ? conclusion.verdict : undefined
     const merged = accepted && mergePermissions(permissions, accepted.permissions ?? {})
     if (accepted && !merged) log.error('options of this key contradict those of an earlier one')
@@ -175,14 +232,17 @@ async function authenticate(context: ServerContext): Promise<ServerAuthenticatio
         proof = conclusion.proof
         context.usedKeys.push(conclusion.proof.publicKey)
       }
-      if (required.complete(method.name)) return { user, method: method.name, ...proof, permissions }
+      const complete = required.complete(method.name)
+      report(complete ? 'accepted' : 'partial')
+      if (complete) return { user, method: method.name, ...proof, permissions }
       exchange.send(UserauthFailure, { methods: required.next, partialSuccess: true })
       continue
     }
     const freeOfCharge = request.method === 'none' && count === 1
     if (!freeOfCharge) {
       failures++
-      log.info?.(`Failed ${sanitize(request.method, true)} for ${sanitize(user, true)}`)
+      report('failed')
+      if (!options.attempted) log.info?.(`Failed ${sanitize(request.method, true)} for ${sanitize(user, true)}`)
       if (request.method !== 'none') await refusalTime(started)
     }
     if (failures >= (options.maxAttempts ?? defaultMaxAttempts)) throw tooMany(transport)
@@ -190,6 +250,17 @@ async function authenticate(context: ServerContext): Promise<ServerAuthenticatio
     if ('abandonedFor' in conclusion) pending = conclusion.abandonedFor
     else exchange.send(UserauthFailure, { methods: required.next, partialSuccess: false })
   }
+}
+
+/** Once the user is known: shows the banner, and which methods there are. */
+function begin({ exchange, transport, options }: ServerContext): RequiredMethods {
+  if (options.banner) exchange.send(UserauthBanner, { text: options.banner, language: '' })
+  const required = new RequiredMethods(
+    authMethods.filter(method => method.offered(options)).map(({ name }) => name),
+    options.requiredMethods,
+  )
+  if (!required.impossible) return required
+  throw disconnected(transport, DisconnectReason.protocolError, 'no authentication methods enabled')
 }
 
 /** The next request; undefined when the client asked for the service once more, as some do before every attempt. */

@@ -3,11 +3,13 @@ import type { Connection } from '../../lib/connection/connection.ts'
 import { type RemoteProcess, startProcess } from '../../lib/connection/process.ts'
 import { DisconnectReason } from '../../lib/errors.ts'
 import { type Log, silentLog } from '../../lib/log.ts'
+import type { SftpClient } from '../../lib/sftp/client.ts'
+import type { SessionOptions as SftpSessionOptions } from '../../lib/sftp/session.ts'
 import type { NegotiatedAlgorithms } from '../../lib/transport/transport.ts'
 import type { ClientAuthentication, Credentials } from '../../lib/userauth/client.ts'
+import { loadHostConfig } from '../connect/host-config.ts'
 import { openConnection } from '../connect/open.ts'
 import type { Ask } from '../identity/ask.ts'
-import { loadSshConfig } from '../openssh/load.ts'
 
 export interface ConnectOptions {
   /** A name of the configuration, a host name or an address. */
@@ -46,6 +48,11 @@ export interface RunOptions extends Omit<SessionOptions, 'command' | 'subsystem'
   readonly maxOutput?: number
 }
 
+export interface SftpOptions extends SftpSessionOptions {
+  /** Runs this instead of the subsystem `sftp`. */
+  readonly command?: string
+}
+
 /** A login on a host. Dispose of it, or call `close`. */
 export interface SshClient extends AsyncDisposable {
   readonly connection: Connection
@@ -55,6 +62,8 @@ export interface SshClient extends AsyncDisposable {
   run(command: string, options?: RunOptions): Promise<CompletedProcess>
   /** Starts a command, a subsystem or a shell, with streams. @throws ChannelOpenError, RequestError */
   start(options?: SessionOptions): Promise<RemoteProcess>
+  /** Begins an SFTP session, with the files of this machine for `get` and `put`. @throws SshError */
+  sftp(options?: SftpOptions): Promise<SftpClient>
   close(): Promise<void>
 }
 
@@ -63,7 +72,7 @@ export interface SshClient extends AsyncDisposable {
  * @throws ConnectionLostError, NegotiationError, HostKeyError, AuthenticationError, ConfigError
  */
 export async function connect(options: ConnectOptions): Promise<SshClient> {
-  const config = loadSshConfig({
+  const config = await loadHostConfig({
     host: options.host,
     ...(options.user !== undefined && { user: options.user }),
     options: [
@@ -92,6 +101,7 @@ export async function connect(options: ConnectOptions): Promise<SshClient> {
     algorithms: client.transport.negotiated,
     run: (command, runOptions) => runCommand(client.connection, command, runOptions),
     start: (sessionOptions = {}) => startProcess(client.connection, sessionOptions),
+    sftp: sftpOptions => openSftp(client.connection, sftpOptions),
     close,
     [Symbol.asyncDispose]: close,
   }
@@ -109,6 +119,18 @@ export async function run(
   } finally {
     await client.close()
   }
+}
+
+/** Loaded when it is first asked for: who only runs commands does without. */
+async function openSftp(connection: Connection, { command, ...options }: SftpOptions = {}): Promise<SftpClient> {
+  const [{ SftpClient }, { LocalFileSystem }, { startSessionStream }] = await Promise.all([
+    import('../../lib/sftp/client.ts'),
+    import('../net/local-filesystem.ts'),
+    import('../connect/session-stream.ts'),
+  ])
+  const program = command === undefined ? { subsystem: 'sftp' } : { command }
+  const { stream } = await startSessionStream(connection, program, () => {})
+  return SftpClient.open(stream, { ...options, local: new LocalFileSystem() })
 }
 
 const defaultMaxOutput = 64 * 1024 * 1024

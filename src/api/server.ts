@@ -1,16 +1,19 @@
 import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { type Algorithms, defaultAlgorithms } from '../../lib/algorithms/index.ts'
-import type { ConnectionOptions } from '../../lib/connection/connection.ts'
+import { type Algorithms, defaultServerAlgorithms } from '../../lib/algorithms/index.ts'
+import type { ChannelAcceptor, ConnectionOptions, GlobalRequestHandler } from '../../lib/connection/connection.ts'
 import { OpenFailureReason } from '../../lib/connection/messages.ts'
+import { announceHostKeys, hostKeysProveName, proveHostKeys } from '../../lib/connection/requests/hostkeys.ts'
 import { answerKeepalive, keepaliveName } from '../../lib/connection/requests/keepalive.ts'
+import { guardSessions, noMoreSessionsName } from '../../lib/connection/requests/no-more-sessions.ts'
+import { isKindred } from '../../lib/connection/requests/peer.ts'
 import { acceptSessions, type SessionHandler } from '../../lib/connection/server-session.ts'
 import { DisconnectReason, messageOf } from '../../lib/errors.ts'
 import { defaultSignatureAlgorithms } from '../../lib/keys/algorithms.ts'
 import type { Signer } from '../../lib/keys/signer.ts'
 import { type Log, silentLog } from '../../lib/log.ts'
 import { openServer, type ServerLogin } from '../../lib/server.ts'
-import type { RekeyLimit } from '../../lib/transport/transport.ts'
+import type { RekeyLimit, ServerTransportOptions } from '../../lib/transport/transport.ts'
 import type { ServerAuthentication, ServerAuthenticationOptions } from '../../lib/userauth/server.ts'
 import { softwareVersion } from '../command/version.ts'
 import { joinStream } from '../net/socket.ts'
@@ -29,11 +32,16 @@ export interface ServeOptions {
   readonly hostKeys: readonly Signer[]
   /** Who may log in, and how. */
   authentication(peer: Peer): Omit<ServerAuthenticationOptions, 'signatureAlgorithms' | 'authenticated'>
-  /** What sessions do, for a user who logged in. */
-  session(login: ServerAuthentication, peer: Peer): SessionHandler
+  /**
+   * What sessions do, for a user who logged in, and what else that user may open and ask for. A function is called when
+   * the client first asks for something.
+   */
+  session(login: ServerAuthentication, peer: Peer): LoginHandler | (() => LoginHandler)
   readonly algorithms?: Algorithms
   readonly signatureAlgorithms?: readonly string[]
   readonly rekeyLimit?: RekeyLimit
+  /** Groups for Diffie-Hellman group exchange; built-in ones by default. */
+  readonly chooseGroup?: NonNullable<ServerTransportOptions['chooseGroup']>
   /** After the version in our identification. */
   readonly versionComment?: string
   /** Seconds until a login must be done; 0 for ever. Default 120. */
@@ -41,6 +49,17 @@ export interface ServeOptions {
   /** Open sessions of one connection. Default 10. */
   readonly maxSessions?: number
   readonly log?: Log
+}
+
+/** What a user who logged in may do. */
+export interface LoginHandler extends SessionHandler {
+  /** Types of channels beside sessions: forwarding. */
+  readonly channelTypes?: ReadonlyMap<string, ChannelAcceptor>
+  readonly globalRequests?: ReadonlyMap<string, GlobalRequestHandler>
+  /** Open sessions of this login, where they are other than those of the server. */
+  readonly maxSessions?: number
+  /** The connection is over. */
+  ended?(): void
 }
 
 export interface ListenOptions extends ServeOptions {
@@ -148,36 +167,57 @@ export function serve(
 ): { login: Promise<ServerLogin>; closed: Promise<unknown> } {
   const { log = silentLog, loginGraceTime = defaultLoginGraceTime } = options
   const link = joinStream(stream)
+  let handler: LoginHandler | undefined
   const engine = openServer({
     transport: {
-      algorithms: options.algorithms ?? defaultAlgorithms,
+      algorithms: options.algorithms ?? defaultServerAlgorithms,
       hostKeys: options.hostKeys,
       softwareVersion: softwareVersion(),
       ...(options.versionComment !== undefined && { versionComment: options.versionComment }),
       ...(options.rekeyLimit && { rekeyLimit: options.rekeyLimit }),
+      ...(options.chooseGroup && { chooseGroup: options.chooseGroup }),
     },
     authentication: {
       ...options.authentication(peer),
       signatureAlgorithms: options.signatureAlgorithms ?? defaultSignatureAlgorithms,
     },
-    connection: login => connectionOptions(login, peer, options),
+    connection(login) {
+      const given = options.session(login, peer)
+      if (typeof given !== 'function') handler = given
+      return {
+        services() {
+          handler ??= typeof given === 'function' ? given() : given
+          return servicesOf(handler, options)
+        },
+      }
+    },
     log,
     output: chunks => link.output(chunks),
   })
   link.attach(engine)
-  const timer =
+  let timer =
     loginGraceTime > 0
       ? setTimeout(() => {
           log.info?.(`Timeout before authentication for connection from ${peer.address} to ${peer.localAddress}`)
           engine.transport.disconnect(DisconnectReason.byApplication, 'Timeout before authentication')
         }, loginGraceTime * 1000)
       : undefined
-  engine.login.then(
-    () => clearTimeout(timer),
-    () => clearTimeout(timer),
-  )
+  const inTime = (): void => {
+    clearTimeout(timer)
+    timer = undefined
+  }
+  engine.login.then(({ connection }) => {
+    inTime()
+    const plain = options.hostKeys.filter(({ certificate }) => !certificate)
+    if (isKindred(connection))
+      announceHostKeys(
+        connection,
+        plain.map(({ blob }) => blob),
+      )
+  }, inTime)
   engine.closed.then(error => {
     log.debug1?.(`connection from ${peer.address} port ${peer.port} ended: ${error.message}`)
+    handler?.ended?.()
     stream.end()
     // A peer that never closes its side must not keep ours.
     setTimeout(() => stream.destroy(), lingerTime).unref()
@@ -188,13 +228,11 @@ export function serve(
 /** How long a closed connection may take to send what is left, in milliseconds. */
 const lingerTime = 2000
 
-function connectionOptions(
-  login: ServerAuthentication,
-  peer: Peer,
+function servicesOf(
+  handler: LoginHandler,
   options: ServeOptions,
-): Omit<ConnectionOptions, 'log'> {
-  const handler = options.session(login, peer)
-  const { maxSessions = defaultMaxSessions } = options
+): Pick<ConnectionOptions, 'channelTypes' | 'globalRequests'> {
+  const maxSessions = handler.maxSessions ?? options.maxSessions ?? defaultMaxSessions
   let open = 0
   const accept = acceptSessions({
     ...handler,
@@ -203,17 +241,18 @@ function connectionOptions(
       handler.closed?.(session, error)
     },
   })
+  const guarded = guardSessions((opening, connection) => {
+    if (open >= maxSessions) return opening.reject(OpenFailureReason.resourceShortage, 'too many sessions')
+    open++
+    return accept(opening, connection)
+  })
   return {
-    channelTypes: new Map([
-      [
-        'session',
-        (opening, connection) => {
-          if (open >= maxSessions) return opening.reject(OpenFailureReason.resourceShortage, 'too many sessions')
-          open++
-          return accept(opening, connection)
-        },
-      ],
+    channelTypes: new Map([...(handler.channelTypes ?? []), ['session', guarded.accept]]),
+    globalRequests: new Map([
+      ...(handler.globalRequests ?? []),
+      [keepaliveName, answerKeepalive],
+      [noMoreSessionsName, guarded.noMoreSessions],
+      [hostKeysProveName, proveHostKeys(options.hostKeys)],
     ]),
-    globalRequests: new Map([[keepaliveName, answerKeepalive]]),
   }
 }

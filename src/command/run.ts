@@ -1,4 +1,5 @@
 import { messageOf, SshError } from '../../lib/errors.ts'
+import { collectYoungGarbage } from '../native/garbage.ts'
 import { CommandError } from './errors.ts'
 
 export interface MainOptions {
@@ -23,6 +24,12 @@ export function defineMain(options: MainOptions, main: (args: readonly string[])
 export async function run(main: Main): Promise<void> {
   const { program, failureStatus } = main.options
   ignoreBrokenPipes()
+  // Nothing is left to wait for, and yet the command has not ended: that must not look like success.
+  process.once('beforeExit', () => {
+    process.stderr.write(`${program}: ended before its work was done\n`)
+    process.exitCode = failureStatus
+  })
+  collectYoungGarbage()
   let status: number
   try {
     status = await main(process.argv.slice(2))
@@ -31,7 +38,7 @@ export async function run(main: Main): Promise<void> {
     const text = describeFailure(program, error)
     if (text) process.stderr.write(`${text}\n`)
   }
-  await Promise.all([flushed(process.stdout), flushed(process.stderr)])
+  await Promise.all(streams.map(flushed))
   process.exit(status)
 }
 
@@ -42,9 +49,25 @@ function describeFailure(program: string, error: unknown): string {
   return error instanceof Error && error.stack ? `${program}: ${error.stack}` : `${program}: ${messageOf(error)}`
 }
 
+/** The streams that were made: Node makes each when it is first asked for, which takes a while. */
+const streams: NodeJS.WriteStream[] = []
+
 /** A reader that went away (`tssh host cmd | head`) is not a crash: writes to it fail and are dropped. */
 function ignoreBrokenPipes(): void {
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+  for (const name of ['stdout', 'stderr'] as const) {
+    const own = Object.getOwnPropertyDescriptor(process, name)
+    if (!own?.get || !own.configurable) streams.push(process[name].on('error', () => {}))
+    else {
+      Object.defineProperty(process, name, {
+        ...own,
+        get() {
+          Object.defineProperty(process, name, own)
+          streams.push(process[name].on('error', () => {}))
+          return process[name]
+        },
+      })
+    }
+  }
 }
 
 const flushed = (stream: NodeJS.WriteStream): Promise<void> =>

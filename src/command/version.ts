@@ -1,9 +1,13 @@
 import { readFileSync } from 'node:fs'
 
+/** Written into the commands when they are built. */
+declare const builtVersion: string | undefined
+
 let version: string | undefined
 
 /** The version of the package, from its package.json (found upwards, as sources and bundles lie at different depths). */
 export function packageVersion(): string {
+  if (typeof builtVersion === 'string') return builtVersion
   for (let folder = new URL('.', import.meta.url); version === undefined; folder = new URL('..', folder)) {
     try {
       const manifest: unknown = JSON.parse(readFileSync(new URL('package.json', folder), 'utf8'))

@@ -1,16 +1,26 @@
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { type Client, openClient } from '../../lib/client.ts'
-import { AuthenticationError, DisconnectReason } from '../../lib/errors.ts'
+import type { ConnectionOptions } from '../../lib/connection/connection.ts'
+import { hearHostKeys, hostKeysName } from '../../lib/connection/requests/hostkeys.ts'
+import { startKeepalive } from '../../lib/connection/requests/keepalive.ts'
+import { watchTimeouts } from '../../lib/connection/timeouts.ts'
+import { AuthenticationError, ConnectionLostError, DisconnectReason } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
+import { Ignore } from '../../lib/transport/messages.ts'
+import type { HostKeyEvidence } from '../../lib/transport/transport.ts'
 import type { ClientAuthentication, Credentials } from '../../lib/userauth/client.ts'
 import { softwareVersion } from '../command/version.ts'
-import { hostKeyVerifier, knownKeyTypes, preferKnownTypes } from '../hostkeys/verifier.ts'
+import { knownKeyTypes, preferKnownTypes } from '../hostkeys/preference.ts'
+import { hostKeyVerifier, type Judgement, lookedUp, type VerifierOptions } from '../hostkeys/verifier.ts'
 import type { Ask } from '../identity/ask.ts'
-import { identities } from '../identity/identities.ts'
 import { joinStream } from '../net/socket.ts'
-import { connectTcp } from '../net/tcp.ts'
-import { expandConfigPath, type SshConfig } from '../openssh/resolve-ssh-config.ts'
+import type { JumpHost } from '../openssh/forwarding.ts'
+import type { SshConfig } from '../openssh/resolve-ssh-config.ts'
 import { algorithmsOf } from './algorithms.ts'
+import { credentialsOf } from './credentials.ts'
+import { distrust } from './distrust.ts'
+import { verificationOf } from './verification.ts'
+import { reach, type Way } from './way.ts'
 
 export interface OpenOptions {
   readonly config: SshConfig
@@ -22,140 +32,204 @@ export interface OpenOptions {
   readonly env: Readonly<Record<string, string | undefined>>
   /** More ways to prove who the user is, or other ones. */
   readonly credentials?: Partial<Credentials>
+  /** Channels and global requests of the server that are answered, beside what the configuration asks for. */
+  readonly connection?: Pick<ConnectionOptions, 'channelTypes' | 'globalRequests'>
+  /** The configuration of a host on the way (ProxyJump), which is reached through `before`. Default: the usual files'. */
+  hopConfig?(hop: JumpHost, before: readonly string[]): SshConfig | Promise<SshConfig>
+  /** What `reach` gives for this configuration, when it was begun before the engine was there. */
+  readonly way?: Promise<Way>
+  /** How many hosts this one is away from the destination. */
+  readonly hops?: number
 }
 
 export interface OpenedConnection {
   readonly client: Client
-  readonly socket: Socket
+  readonly stream: Duplex
+  /** Where the stream goes; undefined behind a proxy. */
+  readonly address: string | undefined
   readonly authentication: ClientAuthentication
+  /** `distrusted`: nothing may be forwarded. */
+  readonly judgement: Judgement
+  /** Says goodbye and ends the connection, with everything that carries it. */
+  close(): void
 }
 
-/** The order in which ssh tries methods when it is not told another one. */
-const preferredMethods = ['publickey', 'keyboard-interactive', 'password'] as const
+/** Time that the other side has to end the stream after us, in milliseconds. */
+const lingering = 2000
 
 /** Reaches the host that the configuration names, checks it, and logs in. @throws SshError */
 export async function openConnection(options: OpenOptions): Promise<OpenedConnection> {
   const { config, log } = options
-  const socket = await connectTcp({
-    host: config.hostName,
-    port: config.port,
-    family: config.addressFamily,
-    keepAlive: config.tcpKeepAlive,
-    ...(config.connectTimeout !== undefined && { connectTimeout: config.connectTimeout }),
-    ...(config.bindAddress !== undefined && { bindAddress: config.bindAddress }),
-    log,
+  const { stream, address, roundTrip } = await (options.way ?? reach(options))
+  const verification = verificationOf(options, address)
+  const state: { judgement: Judgement; evidence?: HostKeyEvidence } = { judgement: 'new' }
+  const credentials = { ...credentialsOf(options, () => state.evidence), ...options.credentials }
+  const methods = [...credentials.methods]
+  const handshake = handshakeTimer(config, error => {
+    if (client.transport.phase === 'identification') log.error('Connection timed out during banner exchange')
+    client.ended(error)
+    stream.destroy()
   })
-  const verification = {
-    host: config.hostName,
-    port: config.port,
-    ...(socket.remoteAddress !== undefined && { address: socket.remoteAddress }),
-    strictHostKeyChecking: config.strictHostKeyChecking,
-    userKnownHostsFiles: config.userKnownHostsFile
-      .filter(file => file !== 'none')
-      .map(file => expandConfigPath(config, file)),
-    globalKnownHostsFiles: config.globalKnownHostsFile.filter(file => file !== 'none'),
-    hashKnownHosts: config.hashKnownHosts,
-    ...(config.hostKeyAlias !== undefined && { hostKeyAlias: config.hostKeyAlias }),
-    ask: (question: string) => options.ask?.(question, { echo: true }) ?? Promise.resolve(undefined),
-    print: options.print,
-    log,
-  }
-  const link = joinStream(socket)
+  const verify = hostKeyVerifier({
+    ...verification,
+    accepted(judgement) {
+      state.judgement = judgement
+      if (judgement === 'distrusted') distrust(config, methods, log)
+    },
+  })
+  const link = joinStream(stream)
   const client = openClient({
     transport: {
       algorithms: algorithmsOf({
         kex: config.kexAlgorithms,
-        hostKey: preferKnownTypes(config.hostKeyAlgorithms, knownKeyTypes(verification)),
+        hostKey: await orderedHostKeyAlgorithms(config, verification),
         cipher: config.ciphers,
         mac: config.macs,
-        compression: config.compression,
+        compression: config.compression ? 'wanted' : 'possible',
       }),
       softwareVersion: softwareVersion(),
-      ...(config.versionAddendum !== undefined && { versionComment: config.versionAddendum }),
-      verifyHostKey: hostKeyVerifier(verification),
+      ...(config.versionAddendum && { versionComment: config.versionAddendum }),
+      verifyHostKey(proof) {
+        // The user may take as long as he likes for his answer.
+        handshake.stop()
+        // Of the first exchange, which names the session.
+        if (proof.evidence) state.evidence ??= proof.evidence
+        return verify(proof)
+      },
       requiredRsaBits: config.requiredRSASize,
       rekeyLimit: {
         ...(config.rekeyLimit.bytes && { bytes: Number(config.rekeyLimit.bytes) }),
         ...(config.rekeyLimit.seconds && { seconds: config.rekeyLimit.seconds }),
       },
     },
-    credentials: { ...credentialsOf(options), ...options.credentials },
+    credentials: { ...credentials, methods },
+    connection: {
+      ...(roundTrip !== undefined && { roundTrip }),
+      ...options.connection,
+      globalRequests: new Map([
+        ...(options.connection?.globalRequests ?? []),
+        [
+          hostKeysName,
+          hearHostKeys((blobs, connection) => {
+            acknowledge(client)
+            return update(blobs, connection)
+          }),
+        ],
+      ]),
+    },
     log,
     output: chunks => link.output(chunks),
   })
-  client.closed.then(() => socket.end())
+  const update = hostKeyUpdater(options, verification, () => state.judgement)
+  client.closed.then(() => {
+    stream.end()
+    setTimeout(() => stream.destroy(), lingering).unref()
+  })
   link.attach(client)
-  await client.keyExchange
   log.debug1?.(`Authenticating to ${config.hostName}:${config.port} as '${config.user}'`)
+  await client.keyExchange.finally(handshake.stop)
+  if (config.warnWeakCrypto === 'yes' && !isSetByUser(config, 'kexAlgorithms'))
+    warnOfWeakCrypto(client.transport.negotiated.kex, log)
   try {
     const authentication = await client.authentication
-    log.verbose?.(
-      `Authenticated to ${config.hostName} ([${socket.remoteAddress}]:${config.port}) using "${authentication.method}".`,
-    )
-    return { client, socket, authentication }
+    const place = address === undefined ? 'via proxy' : `[${address}]:${config.port}`
+    log.verbose?.(`Authenticated to ${config.hostName} (${place}) using "${authentication.method}".`)
+    keepAlive(client, config)
+    watchTimeouts(client.connection, config, config.hostName, log)
+    return {
+      client,
+      stream,
+      address,
+      authentication,
+      judgement: state.judgement,
+      close() {
+        client.transport.disconnect(DisconnectReason.byApplication, 'disconnected by user')
+      },
+    }
   } catch (error) {
     if (error instanceof AuthenticationError)
       client.transport.disconnect(DisconnectReason.noMoreAuthMethodsAvailable, 'No more authentication methods')
-    socket.end()
+    stream.end()
     throw error
   }
 }
 
-function credentialsOf({ config, log, ask: maybeAsk, print, env }: OpenOptions): Credentials {
-  const ask = config.batchMode ? undefined : maybeAsk
-  const enabled: Readonly<Record<string, boolean>> = {
-    publickey: config.pubkeyAuthentication !== 'no',
-    'keyboard-interactive': config.kbdInteractiveAuthentication && ask !== undefined,
-    password: config.passwordAuthentication && ask !== undefined,
+/**
+ * Says something where nothing is to be said: OpenSSH's server tells its keys while a channel is being opened, and its
+ * system (Nagle's algorithm) holds the answer to that back until ours has acknowledged the keys, which it may put off for
+ * 40 ms unless there is something to send.
+ */
+function acknowledge({ transport }: Client): void {
+  transport.send(Ignore, { data: Buffer.alloc(4) })
+}
+
+const isSetByUser = ({ history }: SshConfig, name: string): boolean =>
+  history.some(({ property, effective }) => property === name && effective)
+
+/** Key exchanges that a quantum computer does not undo. */
+const postQuantum = /^(sntrup761|mlkem)/
+
+function warnOfWeakCrypto(kex: string, log: Log): void {
+  if (postQuantum.test(kex)) return
+  log.info?.('** WARNING: connection is not using a post-quantum key exchange algorithm.')
+  log.info?.('** What is sent may be stored now and decrypted later.')
+  log.info?.('** The server may need to be upgraded. See https://openssh.com/pq.html')
+}
+
+/** ConnectTimeout counts until the host shows its key. */
+function handshakeTimer(config: SshConfig, expired: (error: ConnectionLostError) => void): { stop(): void } {
+  const { connectTimeout, hostName, port } = config
+  if (!connectTimeout) return { stop() {} }
+  const timer = setTimeout(() => {
+    expired(new ConnectionLostError('timeout', `Connection to ${hostName} port ${port} timed out`))
+  }, connectTimeout * 1000)
+  return { stop: () => clearTimeout(timer) }
+}
+
+/** Known types first, unless the user named an order himself; `+`, `-` and `^` change the default, which is none. */
+async function orderedHostKeyAlgorithms(
+  config: SshConfig,
+  verification: Omit<VerifierOptions, 'accepted'>,
+): Promise<readonly string[]> {
+  const { hostKeyAlgorithms, history } = config
+  const setting = history.find(({ property, effective }) => property === 'hostKeyAlgorithms' && effective)
+  if (setting && !/^\s*"?[+-]/.test(setting.text)) return hostKeyAlgorithms
+  return preferKnownTypes(hostKeyAlgorithms, await knownKeyTypes(verification, lookedUp(verification)))
+}
+
+/** UpdateHostKeys: only for a host that the user's own files or his word vouch for, and once. */
+function hostKeyUpdater(
+  { config, log }: OpenOptions,
+  verification: Omit<VerifierOptions, 'accepted'>,
+  judgement: () => Judgement,
+) {
+  let heard = false
+  return async (blobs: Buffer[], connection: Client['connection']): Promise<void> => {
+    if (heard || config.updateHostKeys === 'no') return
+    heard = true
+    if (judgement() !== 'known-to-user' && judgement() !== 'confirmed') return
+    if (config.updateHostKeys === 'ask' && config.batchMode) return
+    const { updateHostKeys } = await import('../hostkeys/update.ts')
+    await updateHostKeys(blobs, connection, {
+      mode: config.updateHostKeys,
+      ...lookedUp(verification),
+      ...(verification.checkHostIP && verification.address !== undefined && { address: verification.address }),
+      userKnownHostsFiles: verification.userKnownHostsFiles,
+      hashKnownHosts: verification.hashKnownHosts,
+      hostKeyAlgorithms: config.hostKeyAlgorithms,
+      ...(verification.fingerprintHash && { fingerprintHash: verification.fingerprintHash }),
+      ask: verification.ask,
+      log,
+    })
   }
-  const agent = config.identityAgent ?? env['SSH_AUTH_SOCK']
-  const socketOf = (name: string): string | undefined =>
-    name === 'none'
-      ? undefined
-      : name === 'SSH_AUTH_SOCK'
-        ? env[name]
-        : name.startsWith('$')
-          ? env[name.slice(1)]
-          : expandConfigPath(config, name)
-  return {
-    user: config.user,
-    methods: (config.preferredAuthentications ?? preferredMethods).filter(name => enabled[name]),
-    passwordPrompts: config.numberOfPasswordPrompts,
-    signatureAlgorithms: config.pubkeyAcceptedAlgorithms,
-    signers: () =>
-      identities({
-        files: config.identityFile.filter(file => file !== 'none').map(file => expandConfigPath(config, file)),
-        filesAreExplicit: config.history.some(({ property }) => property === 'identityFile'),
-        identitiesOnly: config.identitiesOnly,
-        agentSocket: agent ? socketOf(agent) : undefined,
-        ask,
-        passphrasePrompts: config.numberOfPasswordPrompts,
-        log,
-      }),
-    banner: text => {
-      if (config.logLevel !== 'QUIET' && config.logLevel !== 'FATAL' && config.logLevel !== 'ERROR')
-        print(text.replace(/\n$/, ''))
-    },
-    ...(ask && {
-      async password(attempt: number) {
-        if (attempt > 1) print('Permission denied, please try again.')
-        return ask(`${config.user}@${config.host}'s password: `, { echo: false })
-      },
-      async keyboardInteractive(
-        name: string,
-        instruction: string,
-        prompts: readonly { text: string; echo: boolean }[],
-      ) {
-        if (name) print(name)
-        if (instruction) print(instruction)
-        const answers: string[] = []
-        for (const { text, echo } of prompts) {
-          const answer = await ask(`(${config.user}@${config.host}) ${text}`, { echo })
-          if (answer === undefined) return undefined
-          answers.push(answer)
-        }
-        return answers
-      },
-    }),
-  }
+}
+
+/** ServerAliveInterval: a server that says nothing for too long is given up. */
+function keepAlive({ connection, transport }: Client, config: SshConfig): void {
+  if (config.serverAliveInterval <= 0) return
+  startKeepalive(
+    connection,
+    { intervalSeconds: config.serverAliveInterval, countMax: config.serverAliveCountMax },
+    () => transport.fail(new ConnectionLostError('keepalive', `Timeout, server ${config.hostName} not responding.`)),
+  )
 }

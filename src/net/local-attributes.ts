@@ -10,7 +10,7 @@ const billion = 1_000_000_000n
 
 export function attributesOfStats(stats: fs.BigIntStats): Attributes {
   const mode = Number(stats.mode)
-  return {
+  const attributes: Attributes = {
     type: typeOfMode(mode) ?? 'unknown',
     size: Number(stats.size),
     allocationSize: Number(stats.blocks) * 512,
@@ -18,18 +18,23 @@ export function attributesOfStats(stats: fs.BigIntStats): Attributes {
     gid: Number(stats.gid),
     permissions: mode & 0o7777,
     linkCount: Number(stats.nlink),
-    ...time(stats.atimeNs, 'atime', 'atimeNs'),
-    ...time(stats.mtimeNs, 'mtime', 'mtimeNs'),
-    ...time(stats.ctimeNs, 'ctime', 'ctimeNs'),
-    ...(stats.birthtimeNs > 0n ? time(stats.birthtimeNs, 'crtime', 'crtimeNs') : {}),
+    atime: secondsOf(stats.atimeNs),
+    atimeNs: nanosecondsOf(stats.atimeNs),
+    mtime: secondsOf(stats.mtimeNs),
+    mtimeNs: nanosecondsOf(stats.mtimeNs),
+    ctime: secondsOf(stats.ctimeNs),
+    ctimeNs: nanosecondsOf(stats.ctimeNs),
   }
+  if (stats.birthtimeNs > 0n) {
+    attributes.crtime = secondsOf(stats.birthtimeNs)
+    attributes.crtimeNs = nanosecondsOf(stats.birthtimeNs)
+  }
+  return attributes
 }
 
 /** Whole seconds rounded down, also before 1970, and what is left. */
-function time(value: bigint, seconds: keyof Attributes, nanoseconds: keyof Attributes): Attributes {
-  const rest = ((value % billion) + billion) % billion
-  return { [seconds]: Number((value - rest) / billion), [nanoseconds]: Number(rest) }
-}
+const secondsOf = (time: bigint): number => Number((time - (((time % billion) + billion) % billion)) / billion)
+const nanosecondsOf = (time: bigint): number => Number(((time % billion) + billion) % billion)
 
 export function statisticsOf(stats: fs.StatsFs): FileSystemStatistics {
   return {
@@ -75,6 +80,18 @@ export async function changeFile(file: number | NativePath, changes: Attributes)
   if (times) await (open ? futimes(file, ...times) : utimes(file, ...times))
 }
 
+/** Mode and times of an open file, at once: what is kept of a small file that is copied. */
+export function changeFileAtOnce(
+  descriptor: number,
+  { permissions, atime, atimeNs, mtime, mtimeNs }: Attributes,
+): void {
+  if (permissions !== undefined) fs.fchmodSync(descriptor, permissions & 0o7777)
+  if (atime === undefined || mtime === undefined) return
+  fs.futimesSync(descriptor, withFraction(atime, atimeNs), withFraction(mtime, mtimeNs))
+}
+
+const withFraction = (seconds: number, nanoseconds = 0): number => seconds + nanoseconds / 1e9
+
 /** Changes a link itself. @throws SftpError op-unsupported for what links do not have */
 export async function changeLink(link: NativePath, changes: Attributes): Promise<void> {
   if (changes.size !== undefined) throw new SftpError('invalid-parameter')
@@ -109,9 +126,8 @@ async function timesOf(changes: Attributes, now: () => Promise<fs.Stats>): Promi
   const { atime, mtime } = changes
   if (atime === undefined && mtime === undefined) return undefined
   const old = atime === undefined || mtime === undefined ? await now() : undefined
-  const seconds = (whole: number, nanoseconds = 0): number => whole + nanoseconds / 1e9
   return [
-    atime === undefined ? old!.atimeMs / 1000 : seconds(atime, changes.atimeNs),
-    mtime === undefined ? old!.mtimeMs / 1000 : seconds(mtime, changes.mtimeNs),
+    atime === undefined ? old!.atimeMs / 1000 : withFraction(atime, changes.atimeNs),
+    mtime === undefined ? old!.mtimeMs / 1000 : withFraction(mtime, changes.mtimeNs),
   ]
 }

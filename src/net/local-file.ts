@@ -17,46 +17,96 @@ const scanLength = 1024 * 1024
 const holeLength = 4096
 const zeros = Buffer.alloc(scanLength)
 
+/** Bytes that pieces which are written together may have. */
+const writeLength = 1024 * 1024
+
+interface Write {
+  readonly offset: number
+  readonly data: Buffer
+  resolve(): void
+  reject(error: Error): void
+}
+
+/** What is left of pieces after their first `count` bytes. */
+function after(pieces: readonly Buffer[], count: number): Buffer[] {
+  const left: Buffer[] = []
+  for (const piece of pieces) {
+    if (count < piece.length) left.push(count > 0 ? piece.subarray(count) : piece)
+    count = Math.max(0, count - piece.length)
+  }
+  return left
+}
+
 /** An open file of this machine. */
 export class LocalFile implements FileHandle {
   readonly #path: string
+  /** Undefined once `close` was called, though the descriptor stays open for what is under way. */
   #descriptor: number | undefined
+  readonly #open: number
+  readonly #waiting: Write[] = []
   /** Calls under way; the descriptor is closed after the last. */
   #busy = 0
   #idle: (() => void) | undefined
 
   constructor(descriptor: number, path: string) {
     this.#descriptor = descriptor
+    this.#open = descriptor
     this.#path = path
   }
 
-  readAt(offset: number, length: number): Promise<Buffer> {
+  readAt(offset: number, length: number, into?: Buffer): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       const descriptor = this.#enter(reject)
       if (descriptor === undefined) return
-      const buffer = Buffer.allocUnsafeSlow(length)
+      const buffer = into && into.length >= length ? into : Buffer.allocUnsafeSlow(length)
       fs.read(descriptor, buffer, 0, length, offset, (error, count) => {
         this.#leave()
         if (error) reject(toSftpError(error, this.#path))
-        else resolve(count === length ? buffer : buffer.subarray(0, count))
+        else resolve(count === buffer.length ? buffer : buffer.subarray(0, count))
       })
     })
   }
 
+  /**
+   * One call at a time, since the system lets only one write to a file anyway and the others would spin. Pieces that wait
+   * behind one another go out together.
+   */
   writeAt(offset: number, data: Buffer): Promise<void> {
     return new Promise((resolve, reject) => {
-      const descriptor = this.#enter(reject)
-      if (descriptor === undefined) return
-      const write = (start: number): void => {
-        fs.write(descriptor, data, start, data.length - start, offset + start, (error, count) => {
-          if (!error && start + count < data.length) return write(start + count)
-          this.#leave()
-          if (error) reject(toSftpError(error, this.#path))
-          else resolve()
-        })
-      }
-      write(0)
+      if (this.#enter(reject) === undefined) return
+      this.#waiting.push({ offset, data, resolve, reject })
+      if (this.#waiting.length === 1) this.#writeWaiting()
     })
+  }
+
+  /** Writes the first that waits and what adjoins it; those stay in the queue until then. */
+  #writeWaiting(): void {
+    const first = this.#waiting[0]!
+    const pieces: Buffer[] = []
+    let length = 0
+    for (const { offset, data } of this.#waiting) {
+      if (offset !== first.offset + length || (length > 0 && length + data.length > writeLength)) break
+      pieces.push(data)
+      length += data.length
+    }
+    const count = pieces.length
+    const write = (pieces: Buffer[], offset: number): void => {
+      fs.writev(this.#open, pieces, offset, (error, written) => {
+        const left = error ? [] : after(pieces, written)
+        if (left.length > 0) {
+          write(left, offset + written)
+          return
+        }
+        const reason = error && toSftpError(error, this.#path)
+        for (const { resolve, reject } of this.#waiting.splice(0, count)) {
+          this.#leave()
+          if (reason) reject(reason)
+          else resolve()
+        }
+        if (this.#waiting.length > 0) this.#writeWaiting()
+      })
+    }
+    write(pieces, first.offset)
   }
 
   #enter(reject: (error: Error) => void): number | undefined {

@@ -1,5 +1,9 @@
 import type { Duplex } from 'node:stream'
 import type { Engine } from '../../lib/engine.ts'
+import { passed } from '../native/garbage.ts'
+
+/** Bytes up to which the parts of a batch are joined: one write is cheaper than several. */
+const joinedLimit = 2048
 
 /**
  * Joins a byte stream (a TCP socket, a proxy's pipes, a channel) and an engine. Errors of the stream end the engine and
@@ -9,6 +13,10 @@ export function joinStream(stream: Duplex): { output(chunks: Buffer[]): boolean;
   return {
     output(chunks) {
       if (stream.destroyed || stream.writableEnded) return true
+      let bytes = 0
+      for (const chunk of chunks) bytes += chunk.length
+      passed(bytes)
+      if (bytes <= joinedLimit) return stream.write(Buffer.concat(chunks, bytes))
       stream.cork()
       let room = true
       for (const chunk of chunks) room = stream.write(chunk)
@@ -17,6 +25,7 @@ export function joinStream(stream: Duplex): { output(chunks: Buffer[]): boolean;
     },
     attach(engine) {
       stream.on('data', (chunk: Buffer) => {
+        passed(chunk.length)
         const pending = engine.receive(chunk)
         if (!pending) return
         stream.pause()

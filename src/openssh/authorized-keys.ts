@@ -1,175 +1,259 @@
-import { KeyError } from '../../lib/errors.ts'
-import { type PublicKey, parsePublicKeyLine } from '../../lib/keys/public-key.ts'
-import type { Permissions } from '../../lib/userauth/server.ts'
-import { matchHostAndAddress } from './pattern.ts'
+import { messageOf, sanitize } from '../../lib/errors.ts'
+import { isCertificateAlgorithm, keyTypeOf } from '../../lib/keys/algorithms.ts'
+import type { Certificate } from '../../lib/keys/certificate.ts'
+import { checkCertificate } from '../../lib/keys/certificate-check.ts'
+import { fingerprint } from '../../lib/keys/fingerprint.ts'
+import type { PublicKey } from '../../lib/keys/public-key.ts'
+import { type Log, silentLog } from '../../lib/log.ts'
+import {
+  certificateKeyOptions,
+  describeKeyOptions,
+  type EffectiveOptions,
+  endOfOptions,
+  type KeyOptions,
+  mergeKeyOptions,
+  parseKeyOptions,
+} from './key-options.ts'
+import { matchCidrList, matchHostAndAddress } from './pattern.ts'
 
 /** authorized_keys (sshd(8), AUTHORIZED_KEYS FILE FORMAT). */
 
-export interface KeyContext {
+/** Who wants to log in, and from where. */
+export interface LoginContext {
+  readonly user: string
   /** The client's address. */
   readonly address: string
+  /** Its name, where names are looked up. */
   readonly host?: string
   readonly now: Date
+  /** What the lines are called in the log: a file's name. */
+  readonly source?: string
+  readonly log?: Log
+  /** Takes what the user may read once logged in, by whatever key. */
+  readonly tell?: ((text: string) => void) | undefined
+  /** Which options count here, for what is told of them. */
+  readonly effective?: EffectiveOptions
+}
+
+/** The key that a client shows. */
+export interface ShownKey {
+  readonly key: PublicKey
+  readonly certificate?: Certificate | undefined
+}
+
+/** Says something in the log, and to the user. */
+function remark({ log, tell }: LoginContext, text: string): void {
+  log?.debug1?.(text)
+  tell?.(text)
 }
 
 /** Longest line that is read, in characters. */
 const lineLimit = 64 * 1024
 
-interface Options {
-  from?: string
-  expiryTime?: Date
-  command?: string
-  environment: Map<string, string>
-  permitOpen: string[]
-  permitListen: string[]
-  tunnel?: number
-  allowed: Record<'pty' | 'userRc' | 'x11Forwarding' | 'agentForwarding' | 'portForwarding', boolean>
-}
-
 /**
- * The permissions of the first line that has this key and applies to this client. A line with an option that is unknown
- * or malformed authorises nobody; it does not hide the next one.
+ * The options of the first line that has this key, or the authority of this certificate, and applies to this client.
+ * Text is one character per byte. A line with an option that is unknown or malformed authorises nobody; it does not hide
+ * the next one.
  */
-export function matchAuthorizedKey(
-  text: string,
-  key: PublicKey,
-  context: KeyContext,
-): { permissions: Permissions } | undefined {
-  for (const line of text.split('\n')) {
-    if (line.length > lineLimit || /^\s*(#|$)/.test(line)) continue
-    const options = optionsFor(line, key)
-    if (options && applies(options, context)) return { permissions: permissionsOf(options) }
+export function matchAuthorizedKey(text: string, shown: ShownKey, context: LoginContext): KeyOptions | undefined {
+  const written = (shown.certificate?.signatureKey ?? shown.key).blob.toString('base64')
+  /** Most lines are other keys'. White space within base64 means nothing, and hides a key from this quick look. */
+  const mayHave = (part: string): boolean => part.includes(written) || /[\r\v\f]/.test(part)
+  if (!mayHave(text)) return undefined
+  for (const [index, line] of text.split('\n').entries()) {
+    if (!mayHave(line)) continue
+    // A line ends at a NUL, as it does for sshd; a longer one than we read authorises nobody.
+    const content = line.split('\0', 1)[0]!.replace(/^[ \t]+/, '')
+    if (content === '' || content.startsWith('#') || content.length > lineLimit) continue
+    const options = judgeLine(content, shown, context, `${context.source ?? 'authorized keys'}:${index + 1}`)
+    if (options) return options
   }
   return undefined
 }
 
-/** The options of a line for this very key; undefined when it is another's or cannot be read. */
-function optionsFor(line: string, key: PublicKey): Options | undefined {
-  const bare = line.trim()
-  const plain = keyOf(bare)
-  if (plain) return plain.equals(key) ? parseOptions('') : undefined
-  const end = endOfOptions(bare)
-  if (!keyOf(bare.slice(end))?.equals(key)) return undefined
-  return parseOptions(bare.slice(0, end))
+function judgeLine(
+  line: string,
+  { key, certificate }: ShownKey,
+  context: LoginContext,
+  place: string,
+): KeyOptions | undefined {
+  const { log = silentLog } = context
+  const wanted = certificate?.signatureKey ?? key
+  const parts = findKey(line, wanted)
+  if (parts === 'open-quote') log.error(`invalid key option string at ${place}`)
+  if (typeof parts === 'string') return undefined
+  const options = parseKeyOptions(parts.options)
+  if ('problem' in options) {
+    remark(context, `${place}: bad key options: ${options.problem}`)
+    return undefined
+  }
+  // An authority is no key, and a key no authority.
+  if (options.certAuthority !== (certificate !== undefined)) return undefined
+  const name = (): string => `${wanted.label} ${fingerprint(wanted.blob)}`
+  log.debug1?.(`${place}: matching ${certificate ? 'CA' : 'key'} found: ${name()}`)
+  if (!optionsApply(options, context, place, certificate !== undefined)) {
+    log.error(`Refused by key options at ${place}`)
+    context.tell?.('Refused by key options')
+    return undefined
+  }
+  if (!certificate) {
+    log.verbose?.(`Accepted key ${name()} found at ${place}`)
+    return options
+  }
+  const merged = certify(certificate, options, context, place)
+  const id = `certificate ID "${sanitize(certificate.keyId, true)}"`
+  if (typeof merged === 'string') {
+    log.error(
+      `Refusing ${id} serial=${certificate.serial} signed by ${wanted.label} CA ${fingerprint(wanted.blob)} via ${place}: ${merged}`,
+    )
+    context.tell?.(refusalOf(certificate, merged))
+    return undefined
+  }
+  log.verbose?.(`Accepted ${id} (serial ${certificate.serial}) signed by CA ${name()} found at ${place}`)
+  return merged
 }
 
-function keyOf(text: string): PublicKey | undefined {
+/** What the user is told of a certificate that was refused. */
+export const refusalOf = ({ keyId, serial }: Certificate, reason: string): string =>
+  `Refused Certificate ID "${sanitize(keyId, true)}" serial=${serial}: ${reason}`
+
+/** Whether the line is of this key, and the options before it. */
+function findKey(line: string, wanted: PublicKey): { readonly options: string } | 'other' | 'open-quote' {
+  const [bare] = readKey(line)
+  if (bare !== undefined) {
+    if (isKey(bare, wanted)) return { options: '' }
+    // Of another type than asked for, sshd may still take the type for an option: it never is one.
+    if (bare.type === wanted.type) return 'other'
+  }
+  const end = endOfOptions(line)
+  if (end === undefined) return 'open-quote'
+  const [found] = readKey(line.slice(end).replace(/^[ \t]+/, ''))
+  return found !== undefined && isKey(found, wanted) ? { options: line } : 'other'
+}
+
+interface WrittenKey {
+  readonly type: string
+  readonly blob: Buffer
+}
+
+const isKey = ({ type, blob }: WrittenKey, key: PublicKey): boolean => type === key.type && blob.equals(key.blob)
+
+/** `type base64` at the start of a text. */
+function readKey(text: string): [WrittenKey | undefined] {
+  const [, name, base64] = /^([^ \t]+)[ \t]+([^ \t]+)/.exec(text) ?? []
+  if (name === undefined || base64 === undefined || isCertificateAlgorithm(name)) return [undefined]
+  const type = keyTypeOf(name)
+  const blob = type === undefined ? undefined : decodeBase64(base64)
+  return [type !== undefined && blob ? { type, blob } : undefined]
+}
+
+/** Base64 as b64_pton(3) takes it: padded, without stray bits; white space may stand anywhere. */
+function decodeBase64(text: string): Buffer | undefined {
+  const digits = text.replace(/[\r\n\v\f]/g, '')
+  if (digits.length % 4 !== 0 || !/^[A-Za-z0-9+/]+={0,2}$/.test(digits)) return undefined
+  const bytes = Buffer.from(digits, 'base64')
+  return bytes.toString('base64') === digits ? bytes : undefined
+}
+
+/** What a certificate of this authority may do under the options of its line; a string is why it is refused. */
+function certify(
+  certificate: Certificate,
+  options: KeyOptions,
+  context: LoginContext,
+  place: string,
+): KeyOptions | string {
+  const own = certifiedOptions(certificate)
+  if (typeof own === 'string') return own
+  if (!optionsApply(own, context, place, false)) return 'Refused by certificate options'
+  const merged = mergeKeyOptions(options, own)
+  if ('problem' in merged) return merged.problem
+  // Names on the line take the place of the user's own.
+  if (options.principals !== undefined && !lists(options.principals, certificate))
+    return 'Certificate does not contain an authorized principal'
+  return (
+    certificateProblem(certificate, options.principals === undefined ? context.user : undefined, context.now) ?? merged
+  )
+}
+
+/** The certificate's own options, or why they are none. */
+export function certifiedOptions(certificate: Certificate): KeyOptions | string {
   try {
-    return parsePublicKeyLine(text).key
+    return certificateKeyOptions(certificate)
   } catch (error) {
-    if (error instanceof KeyError) return undefined
-    throw error
+    return `Invalid certificate options: ${messageOf(error)}`
   }
 }
 
-/** Options end at the first blank outside quotes. */
-function endOfOptions(text: string): number {
-  let quoted = false
-  for (let i = 0; i < text.length; i++) {
-    if (text[i] === '\\' && text[i + 1] === '"') i++
-    else if (text[i] === '"') quoted = !quoted
-    else if (!quoted && (text[i] === ' ' || text[i] === '\t')) return i
+/** Why a certificate opens no login at this time for this user (or for whoever its names were matched with). */
+export function certificateProblem(
+  certificate: Certificate,
+  principal: string | undefined,
+  now: Date,
+): string | undefined {
+  try {
+    checkCertificate(certificate, {
+      kind: 'user',
+      principal,
+      now: BigInt(Math.floor(now.getTime() / 1000)),
+      // The engine has judged the authority's algorithm already.
+      authorityAlgorithms: [certificate.signatureAlgorithm],
+    })
+    return undefined
+  } catch (error) {
+    return messageOf(error)
   }
-  return text.length
 }
 
-const switches: Readonly<Record<string, keyof Options['allowed']>> = {
-  pty: 'pty',
-  'user-rc': 'userRc',
-  'x11-forwarding': 'x11Forwarding',
-  'agent-forwarding': 'agentForwarding',
-  'port-forwarding': 'portForwarding',
+/** An empty name ends the list, as in sshd. */
+function lists(principals: string, certificate: Certificate): boolean {
+  const names = principals.split(',')
+  const end = names.indexOf('')
+  const held = certificate.principals.map(bytesOf)
+  return (end < 0 ? names : names.slice(0, end)).some(name => held.includes(name))
 }
 
-function parseOptions(text: string): Options | undefined {
-  const options: Options = {
-    environment: new Map(),
-    permitOpen: [],
-    permitListen: [],
-    allowed: { pty: true, userRc: true, x11Forwarding: true, agentForwarding: true, portForwarding: true },
-  }
-  let rest = text
-  while (rest !== '') {
-    const [whole, rawName, , quoted] = /^([A-Za-z0-9-]+)(="((?:[^"\\]|\\.)*)")?(?:,|$)/.exec(rest) ?? []
-    if (whole === undefined || rawName === undefined) return undefined
-    rest = rest.slice(whole.length)
-    // A comma promises another option.
-    if (rest === '' && whole.endsWith(',')) return undefined
-    const value = quoted?.replaceAll('\\"', '"')
-    if (!obey(options, rawName.toLowerCase(), value)) return undefined
-  }
-  return options
-}
+/** Text as files are read: one character per byte. */
+export const bytesOf = (text: string): string => Buffer.from(text).toString('latin1')
 
-/** @returns false for an option that is not known or has the wrong form */
-function obey(options: Options, name: string, value: string | undefined): boolean {
-  if (value === undefined) {
-    if (name === 'restrict') {
-      for (const what of Object.values(switches)) options.allowed[what] = false
-      return true
-    }
-    const off = name.startsWith('no-')
-    const word = off ? name.slice(3) : name
-    const what = Object.hasOwn(switches, word) ? switches[word] : undefined
-    if (what) options.allowed[what] = !off
-    return what !== undefined
+/**
+ * Whether options let this client in at this time. `authority` says that `cert-authority` may stand there.
+ */
+export function optionsApply(options: KeyOptions, context: LoginContext, place: string, authority: boolean): boolean {
+  const { from, sourceAddress, validBefore } = options
+  const { address, host = address, user, now, log = silentLog } = context
+  if (validBefore !== undefined && validBefore < Math.floor(now.getTime() / 1000)) {
+    remark(context, `${place}: entry expired at ${new Date(validBefore * 1000).toISOString()}`)
+    return false
   }
-  switch (name) {
-    case 'command':
-      if (options.command !== undefined) return false
-      options.command = value
-      return true
-    case 'from':
-      if (options.from !== undefined || value === '') return false
-      options.from = value
-      return true
-    case 'environment': {
-      const [, variable, content = ''] = /^([A-Za-z0-9_]+)=([\s\S]*)$/.exec(value) ?? []
-      // sshd ignores these unless PermitUserEnvironment allows them, which no configuration here can.
-      if (variable === undefined) return false
-      options.environment.set(variable, content)
-      return true
-    }
-    case 'expiry-time': {
-      const expiry = parseExpiry(value)
-      if (!expiry) return false
-      if (!options.expiryTime || expiry < options.expiryTime) options.expiryTime = expiry
-      return true
-    }
-    case 'permitopen':
-      options.permitOpen.push(value)
-      return /^(\[[^\]]+\]|[^:]+):(\d+|\*)$/.test(value)
-    case 'permitlisten':
-      options.permitListen.push(value)
-      return /^((\[[^\]]+\]|[^:]+):)?(\d+|\*)$/.test(value)
-    case 'tunnel':
-      options.tunnel = Number(value)
-      return /^\d{1,9}$/.test(value)
-    default:
+  if (options.principals !== undefined && !options.certAuthority) {
+    remark(context, `${place}: principals on non-CA key`)
+    return false
+  }
+  if (!authority && options.certAuthority) {
+    remark(context, `${place}: cert-authority flag invalid here`)
+    return false
+  }
+  const who = `Authentication tried for ${sanitize(user, true)} with`
+  if (from !== undefined) {
+    const match = matchHostAndAddress(host, address, from)
+    if (match === 'invalid') remark(context, `${place}: invalid from criteria`)
+    if (match !== 'match') {
+      log.info?.(
+        `${place}: ${who} correct key but not from a permitted host (host=${sanitize(host, true)}, ip=${address}, required=${sanitize(from, true)}).`,
+      )
+      context.tell?.(`${place}: Your host '${sanitize(host, true)}' is not permitted to use this key for login.`)
       return false
+    }
   }
-}
-
-/** `YYYYMMDD[Z]` or `YYYYMMDDHHMM[SS][Z]`; local time without the Z. */
-function parseExpiry(text: string): Date | undefined {
-  const [, year, month, day, hour = '00', minute = '00', second = '00', utc = ''] =
-    /^(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2})(\d{2})?)?(Z)?$/.exec(text) ?? []
-  if (!year) return undefined
-  const date = new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}${utc}`)
-  return Number.isNaN(date.getTime()) ? undefined : date
-}
-
-function applies({ from, expiryTime }: Options, { address, host, now }: KeyContext): boolean {
-  if (expiryTime && now >= expiryTime) return false
-  return from === undefined || matchHostAndAddress(host ?? address, address, from) === 'match'
-}
-
-function permissionsOf({ command, allowed, permitOpen, permitListen, tunnel }: Options): Permissions {
-  return {
-    ...allowed,
-    ...(command !== undefined && { forceCommand: command }),
-    ...(permitOpen.length > 0 && { permitOpen }),
-    ...(permitListen.length > 0 && { permitListen }),
-    ...(tunnel !== undefined && { tunnel }),
+  if (sourceAddress !== undefined) {
+    const match = matchCidrList(address, sourceAddress)
+    if (match === 'invalid') log.error(`${place}: Certificate source-address invalid`)
+    if (match !== 'match') {
+      log.info?.(`${place}: ${who} valid certificate but not from a permitted source address (${address}).`)
+      context.tell?.(`${place}: Your address '${address}' is not permitted to use this certificate for login.`)
+      return false
+    }
   }
+  for (const line of describeKeyOptions(options, context.effective)) remark(context, `${place}: ${line}`)
+  return true
 }

@@ -1,4 +1,9 @@
-import { type Algorithms, allAlgorithms, defaultAlgorithms } from '../../lib/algorithms/index.ts'
+import {
+  type Algorithms,
+  allAlgorithms,
+  defaultAlgorithms,
+  defaultServerAlgorithms,
+} from '../../lib/algorithms/index.ts'
 import {
   allSignatureAlgorithms,
   defaultSignatureAlgorithms,
@@ -6,9 +11,9 @@ import {
 } from '../../lib/keys/algorithms.ts'
 import type { AlgorithmChoice, AlgorithmNames } from './algorithm-list.ts'
 
-const choice = (sort: 'cipher' | 'mac' | 'kex'): AlgorithmChoice => {
+const choice = (sort: 'cipher' | 'mac' | 'kex', defaults: Algorithms = defaultAlgorithms): AlgorithmChoice => {
   const names = (algorithms: Algorithms): string[] => algorithms[sort].map(({ name }) => name)
-  return { defaults: names(defaultAlgorithms), supported: names(allAlgorithms) }
+  return { defaults: names(defaults), supported: names(allAlgorithms) }
 }
 
 const plain = (names: readonly string[]): string[] => names.filter(name => !isCertificateAlgorithm(name))
@@ -18,7 +23,7 @@ export const engineAlgorithmNames: AlgorithmNames = {
   cipher: choice('cipher'),
   mac: choice('mac'),
   kex: choice('kex'),
-  serverKex: choice('kex'),
+  serverKex: choice('kex', defaultServerAlgorithms),
   signature: { defaults: defaultSignatureAlgorithms, supported: allSignatureAlgorithms },
   caSignature: { defaults: plain(defaultSignatureAlgorithms), supported: plain(allSignatureAlgorithms) },
 }

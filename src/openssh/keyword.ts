@@ -129,9 +129,14 @@ export type Options<Table extends KeywordTable> = {
   -readonly [K in keyof Table]: Table[K] extends Keyword<infer T> ? T : never
 }
 
+const indexes = new WeakMap<KeywordTable, ReadonlyMap<string, string>>()
+
 /** Keywords and aliases in lower case → property. */
 export function keywordIndex(table: KeywordTable): ReadonlyMap<string, string> {
+  const known = indexes.get(table)
+  if (known) return known
   const index = new Map<string, string>()
+  indexes.set(table, index)
   for (const [property, row] of Object.entries(table)) {
     for (const name of [row.name, ...row.aliases]) index.set(name.toLowerCase(), property)
   }

@@ -13,12 +13,15 @@ import {
 import { hostname, networkInterfaces, userInfo } from 'node:os'
 import { resolve as resolvePath } from 'node:path'
 import { hash } from '../../lib/crypto/hash.ts'
+import { matchName } from '../../lib/sftp/glob.ts'
 import type { HostLookup, LookupRequest } from './canonicalize.ts'
 import { engineAlgorithmNames } from './engine-algorithms.ts'
 import { ConfigError } from './errors.ts'
-import { matchGlobComponent } from './glob.ts'
+import type { IncludedText, LintFinding, ReadIncludes } from './lint.ts'
 import {
   type ConfigReader,
+  maxConfigFiles,
+  maxIncludeDepth,
   type ReadOutcome,
   resolveSshConfig,
   resolveSshConfigWithDns,
@@ -107,7 +110,7 @@ export function globFiles(pattern: string): readonly string[] {
       else
         next.push(
           ...listNames(prefix || '.')
-            .filter(name => matchGlobComponent(name, part))
+            .filter(name => matchName(part, name))
             .map(name => `${prefix}${name}`),
         )
       if (next.length > maxGlobResults) throw new ConfigError(pattern, 0, `${pattern}: too many files`)
@@ -192,9 +195,44 @@ export function loadSshConfig(options: LoadSshConfigOptions): SshConfig {
 /** As `loadSshConfig`; host names are canonicalised with `lookup` where the configuration says so. */
 export function loadSshConfigWithDns(
   options: LoadSshConfigOptions,
-  lookup: (request: LookupRequest) => Promise<HostLookup | undefined>,
+  lookup: (request: LookupRequest) => Promise<HostLookup>,
 ): Promise<SshConfig> {
   return resolveSshConfigWithDns(machineInputs(options), lookup)
+}
+
+/**
+ * The files that Include lines name, for `lintSshConfig` (`base` is `~/.ssh`) and `lintSshdConfig` (`/etc/ssh`). Names
+ * with tokens or variables depend on a connection and are passed over.
+ */
+function includesForLint(base: string): ReadIncludes {
+  const account = userInfo()
+  const reader = createConfigReader({ uid: account.uid })
+  let opened = 0
+  return ({ words = [], file, line }, depth) => {
+    if (depth >= maxIncludeDepth) throw new ConfigError(file, line, 'too many recursive includes')
+    const patterns = words.filter(word => word !== '' && !/[%$]/.test(word))
+    return patterns.flatMap(word => {
+      const anchored = /^[/~]/.test(word) ? word : `${base}/${word}`
+      const paths = reader.glob(expandTilde(anchored, { home: account.homedir, homeOf: homeOfUser }))
+      return paths.map((path): IncludedText => {
+        if (++opened > maxConfigFiles) throw new ConfigError(file, line, 'too many configuration files')
+        const outcome = reader.read(path, { owner: false })
+        if (!('text' in outcome)) throw new ConfigError(path, 0, `${path}: ${outcome.absent}`)
+        return { file: path, text: outcome.text }
+      })
+    })
+  }
+}
+
+/** Reads a configuration file and what it includes for a check. @throws ConfigError when the file itself cannot be read */
+export function lintFile(
+  lint: (text: string, file: string, includes: ReadIncludes) => LintFinding[],
+  path: string,
+  base: string,
+): LintFinding[] {
+  const outcome = createConfigReader({ uid: userInfo().uid, pipes: [path] }).read(path, { owner: false })
+  if (!('text' in outcome)) throw new ConfigError(path, 0, `${path}: ${outcome.absent}`)
+  return lint(outcome.text, path, includesForLint(base))
 }
 
 /** What tsshd or a library user knows; everything else comes from the machine. */
@@ -203,6 +241,8 @@ export interface LoadSshdConfigOptions
     Partial<Pick<SshdConfigInputs, 'version' | 'groupsOf' | 'env'>> {
   /** `-f`; `none` reads no file. */
   readonly file: string
+  /** Where files are read from instead of the disk. */
+  readonly reader?: ConfigReader
 }
 
 /** Names of the groups of a user, as id(1) knows them; none for an unknown user. */
@@ -234,7 +274,7 @@ export function loadSshdConfig(options: LoadSshdConfigOptions): SshdConfig {
     algorithms: engineAlgorithmNames,
     ...options,
     file: options.file.toLowerCase() === 'none' ? undefined : options.file,
-    reader: createConfigReader({ uid: account.uid, pipes: [options.file] }),
+    reader: options.reader ?? createConfigReader({ uid: account.uid, pipes: [options.file] }),
     absolutePath: path => (path.toLowerCase() === 'none' ? 'none' : resolvePath(expandTilde(path, home))),
   })
 }

@@ -1,3 +1,5 @@
+import { bitLength } from '../../lib/crypto/dh.ts'
+
 /** A group for Diffie-Hellman group exchange, from moduli(5). */
 export interface ModuliGroup {
   /** Bits of the modulus. */
@@ -19,8 +21,6 @@ function decodeHex(text: string): Buffer | undefined {
   const digits = text.replace(/^0+/, '')
   return digits === '' ? undefined : Buffer.from(digits.length % 2 === 0 ? digits : `0${digits}`, 'hex')
 }
-
-const bitLength = (bytes: Buffer): number => bytes.length * 8 - (Math.clz32(bytes[0]!) - 24)
 
 /**
  * One line: time, type, tests, tries, size, generator and modulus. Undefined for comments, and for candidates that are

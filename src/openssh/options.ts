@@ -37,6 +37,11 @@ export class OptionStore {
     return this.#values.get(property)
   }
 
+  /** What is set so far. */
+  entries(): [property: string, value: unknown][] {
+    return [...this.#values]
+  }
+
   /** A text option as set so far. */
   text(property: string): string | undefined {
     const value = this.#values.get(property)

@@ -305,7 +305,10 @@ interface Endpoints {
 function connectionTokens(inputs: SshConfigInputs, to: Endpoints): Tokens {
   const { localHost } = inputs
   return {
-    C: inputs.sha1(`${localHost}${to.host}${to.port}${to.user}${to.jumpHost}`),
+    // Few files use it, and before the connection is on its way a hash takes long.
+    get C() {
+      return inputs.sha1(`${localHost}${to.host}${to.port}${to.user}${to.jumpHost}`)
+    },
     L: localHost.replace(/\..*/s, ''),
     d: inputs.home,
     h: to.host,
@@ -359,6 +362,7 @@ function canonicalizationOptions(options: OptionStore) {
     canonicalizeFallbackLocal: read('canonicalizeFallbackLocal'),
     canonicalDomains: read('canonicalDomains'),
     canonicalizePermittedCNAMEs: read('canonicalizePermittedCNAMEs'),
+    addressFamily: read('addressFamily'),
     direct: clearNone(read('proxyCommand')) === undefined && read('proxyJump').length === 0,
   }
 }
@@ -449,7 +453,7 @@ function expandAll(inputs: SshConfigInputs, values: SshOptions, options: OptionS
   }
 
   let user = values.user ?? inputs.localUser
-  if (values.user !== undefined && inputs.user === undefined) {
+  if (values.user !== undefined && inputs.user === undefined && /[%$]/.test(user)) {
     const { C: _C, r: _r, ...tokens } = connectionTokens(inputs, { ...to, user })
     const expanded = attempt('User', () => expandTokens(user, tokens, inputs.env))
     if (expanded !== user && !validRemoteUser(expanded)) {
@@ -496,10 +500,10 @@ export function resolveSshConfig(inputs: SshConfigInputs): SshConfig {
   return step.value
 }
 
-/** As `resolveSshConfig`, with the DNS: `lookup` gives the canonical name of an existing host, or undefined. */
+/** As `resolveSshConfig`, with the DNS: `lookup` says whether a host exists, and its canonical name. */
 export async function resolveSshConfigWithDns(
   inputs: SshConfigInputs,
-  lookup: (request: LookupRequest) => Promise<HostLookup | undefined>,
+  lookup: (request: LookupRequest) => Promise<HostLookup>,
 ): Promise<SshConfig> {
   const steps = resolve(inputs)
   let step = steps.next()
@@ -510,6 +514,12 @@ export async function resolveSshConfigWithDns(
 /** Expands a file name of a keyword that is expanded at use: `~`, `%x` and `${NAME}`. @throws ConfigError */
 export function expandConfigPath(config: SshConfig, path: string): string {
   return expandTokens(expandTilde(path, config.homes), config.tokens, config.env)
+}
+
+/** Expands ProxyCommand or a host of ProxyJump, which know of the destination alone. @throws ConfigError */
+export function expandForProxy({ tokens }: Pick<SshConfig, 'tokens'>, text: string): string {
+  const { h = '', k = '', n = '', p = '', r = '' } = tokens
+  return expandTokens(text, { h, k, n, p, r })
 }
 
 /** Expands the tokens of a command, with more tokens where the keyword has them (`%T`, `%H`, `%I`, `%K`, `%t`, `%f`). */

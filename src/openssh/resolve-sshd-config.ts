@@ -9,7 +9,7 @@ import { type MatchMachine, matchServerLine, type ServerConnection } from './mat
 import { OptionStore, ProblemList, type Setting } from './options.ts'
 import { type ConfigReader, maxConfigFiles, maxIncludeDepth } from './resolve-ssh-config.ts'
 import { commandLine } from './ssh-config.ts'
-import { formerSshdKeywords, type SshdOptions, sshdKeywords } from './sshd-config.ts'
+import { formerSshdKeywords, globalSpellings, type SshdOptions, sshdKeywords } from './sshd-config.ts'
 import { defaultPenalties, type ListenAddress } from './sshd-values.ts'
 import type { Environment } from './tokens.ts'
 import { clearNone } from './values.ts'
@@ -56,6 +56,9 @@ interface Scope {
   /** Before the first Match line of a reading for a connection. */
   beforeMatch: boolean
 }
+
+const hasMatch = ({ lines, included }: ParsedFile): boolean =>
+  lines.some(({ keyword }) => keyword === 'match') || [...included.values()].flat().some(hasMatch)
 
 class FileLoader {
   #opened = 0
@@ -152,7 +155,8 @@ class Reading {
     if (property === undefined && !former) {
       throw new ConfigError(file, line.line, `${file}: line ${line.line}: Bad configuration option: ${written}`)
     }
-    const allowedInMatch = (property === undefined ? former! : sshdRow(property)).scope === 'match'
+    const row = property === undefined ? former! : sshdRow(property)
+    const allowedInMatch = row.scope === 'match' && !globalSpellings.includes(keyword)
     if (!scope.active && !allowedInMatch) {
       if (this.#connection) return
       throw problemAt(line, `Directive '${written}' is not allowed within a Match block`)
@@ -264,6 +268,9 @@ function checkConsistency(values: SshdOptions, file: string): void {
   }
 }
 
+/** Outcomes of Match blocks that are remembered: as a rule there are a handful. */
+const knownLimit = 100
+
 /**
  * The options of a server.
  * @throws ConfigError with everything that is wrong.
@@ -275,13 +282,26 @@ export function resolveSshdConfig(inputs: SshdConfigInputs): SshdConfig {
   if (file) reading.file(file)
   const global = complete(property => reading.store.get(property), inputs)
   checkConsistency(global, inputs.file ?? commandLine)
+  const depends = file !== undefined && hasMatch(file)
+  // Most connections have the same options as others: they share them.
+  const known = new Map<string, SshdOptions>()
   return {
     ...global,
     history: reading.store.history,
     forConnection(connection) {
+      if (!depends) return global
       const matched = new Reading(inputs, connection)
-      if (file) matched.file(file)
-      return complete(property => combine(property, matched.store.get(property), reading.store.get(property)), inputs)
+      matched.file(file)
+      const outcome = JSON.stringify(matched.store.entries())
+      const same = known.get(outcome)
+      if (same) return same
+      const options = complete(
+        property => combine(property, matched.store.get(property), reading.store.get(property)),
+        inputs,
+      )
+      if (known.size >= knownLimit) known.clear()
+      known.set(outcome, options)
+      return options
     },
   }
 }

@@ -12,6 +12,7 @@ import {
 } from './forwarding.ts'
 import { type Arguments, type Kind, keyword, type Options, optional } from './keyword.ts'
 import { matchPattern } from './pattern.ts'
+import { versionAddendum as serverAddendum } from './sshd-values.ts'
 import { expandTokens } from './tokens.ts'
 import * as kinds from './values.ts'
 
@@ -240,7 +241,8 @@ function mergeSendEnv(current: readonly string[] | undefined, value: readonly st
   return list
 }
 
-function domainProblem(name: string): string | undefined {
+/** Why a name is none of a host or domain. */
+export function domainProblem(name: string): string | undefined {
   if (name === '') return 'empty domain name'
   if (!/^[a-z0-9_]/i.test(name)) return `domain name "${name}" starts with invalid character`
   const bad = /\.\.|[^a-z0-9._-]/i.exec(name)?.[0]
@@ -318,16 +320,8 @@ const proxyJump: Kind<readonly JumpHost[]> = {
   print: hops => (hops.length === 0 ? undefined : formatJumpHosts(hops)),
 }
 
-/** The text of a VersionAddendum ends at a comment sign, and quotes are part of it. */
-const versionAddendum: Kind<string> = {
-  ...kinds.text,
-  parse(args: Arguments) {
-    const rest = args.raw()
-    if (rest.includes('\r')) args.fail(`Invalid ${args.keyword} argument`)
-    const value = rest.replace(/#.*/s, '').trimEnd()
-    return value.toLowerCase() === 'none' ? '' : value
-  },
-}
+/** Unlike a server's, an empty one is printed as it is. */
+const versionAddendum: Kind<string> = { ...serverAddendum, print: kinds.text.print }
 
 const revokedHostKeys: Kind<readonly string[]> = {
   ...kinds.words(),

@@ -28,6 +28,9 @@ export const formerSshdKeywords: Readonly<
   kerberosgetafstoken: { fate: 'unsupported', scope: 'global' },
 }
 
+/** Old spellings, in lower case, that may not stand in a Match block though their keyword may. */
+export const globalSpellings: readonly string[] = ['dsaauthentication']
+
 const match = { scope: 'match' } as const
 
 /** Lists that grow with every line that applies. */

@@ -7,19 +7,23 @@ const answerLimit = 1024
 /**
  * Asks on the controlling terminal, so that questions work while stdin and stdout are pipes.
  * @returns undefined when there is no terminal, or the user ended the input (Ctrl-D on an empty line).
- * Ctrl-C ends the process as the signal would.
+ * Ctrl-C ends the process as the signal would, or with `interrupt: 'answer'` the input.
  */
-export async function askTerminal(question: string, { echo }: { echo: boolean }): Promise<string | undefined> {
+export async function askTerminal(
+  question: string,
+  { echo, interrupt = 'signal' }: { echo: boolean; interrupt?: 'signal' | 'answer' },
+): Promise<string | undefined> {
   const fd = openTerminal()
   if (fd === undefined) return undefined
   const input = new ReadStream(fd)
   const output = new WriteStream(openSync('/dev/tty', 'w'))
   try {
-    output.write(question)
+    // In this order: what is typed as soon as the question is seen must not be shown.
     input.setRawMode(true)
-    return await readLine(input, text => output.write(text), echo)
+    output.write(question.replace(/\n/g, '\r\n'))
+    return await readLine(input, text => output.write(text), echo, interrupt)
   } finally {
-    input.setRawMode(false)
+    if (!input.destroyed) input.setRawMode(false)
     input.destroy()
     output.destroy()
   }
@@ -45,6 +49,7 @@ function readLine(
   input: ReadStream,
   print: (text: string | Uint8Array) => void,
   echo: boolean,
+  interrupt: 'signal' | 'answer',
 ): Promise<string | undefined> {
   return new Promise(resolve => {
     let line = Buffer.alloc(answerLimit)
@@ -67,6 +72,9 @@ function readLine(
       for (const byte of data) {
         if (byte === 0x0a || byte === 0x0d) return finish(line.toString('utf8', 0, length))
         if (byte === 0x03) {
+          // The signal may end the process here and now.
+          input.setRawMode(false)
+          if (interrupt === 'answer') return finish(undefined)
           finish(undefined)
           process.kill(process.pid, 'SIGINT')
           return

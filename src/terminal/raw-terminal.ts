@@ -1,4 +1,4 @@
-import { readSettings, restoreSettings, saveSettings, setRaw } from './stty.ts'
+import { readSettings, readSize, restoreSettings, saveSettings, setRaw } from './stty.ts'
 
 /** The terminal on a file descriptor, made raw for a remote shell and restored whatever happens. */
 export interface RawTerminal {
@@ -32,4 +32,4 @@ export function rawTerminal(fd: number): RawTerminal | undefined {
   }
 }
 
-export { readSettings }
+export { readSettings, readSize }

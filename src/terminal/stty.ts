@@ -24,6 +24,12 @@ export const setEcho = (fd: number, on: boolean): boolean => stty(fd, [on ? 'ech
 /** What `stty -a` prints, for `terminalModes`. */
 export const readSettings = (fd: number): string | undefined => stty(fd, ['-a'])
 
+/** The size of the terminal on `fd`, or undefined when that is none. */
+export function readSize(fd: number): { columns: number; rows: number } | undefined {
+  const [, rows, columns] = /^(\d+) (\d+)$/.exec(stty(fd, ['size']) ?? '') ?? []
+  return rows === undefined ? undefined : { columns: Number(columns), rows: Number(rows) }
+}
+
 /** Applies words such as `-icanon` or `intr ^C`. */
 export const applySettings = (fd: number, words: string[]): boolean =>
   words.length === 0 || stty(fd, words) !== undefined

@@ -6,6 +6,7 @@ import { HostKeyError } from '../../lib/errors.ts'
 import { fingerprint } from '../../lib/keys/fingerprint.ts'
 import { generateKey } from '../../lib/keys/private-key.ts'
 import { formatPublicKeyLine, type PublicKey } from '../../lib/keys/public-key.ts'
+import { sshfpRecord } from '../../lib/keys/sshfp.ts'
 import { hostKeyVerifier, knownKeyTypes, preferKnownTypes, type VerifierOptions } from '../../src/hostkeys/verifier.ts'
 
 const key = generateKey('ed25519').publicKey
@@ -66,7 +67,7 @@ describe('an unknown host', () => {
     expect(first.error).toBeUndefined()
     expect(first.asked).toHaveLength(1)
     expect(first.asked[0]).toContain("The authenticity of host 'host.example (192.0.2.7)' can't be established.\n")
-    expect(first.asked[0]).toContain(`ED25519 key fingerprint is ${fingerprint(key.blob)}.`)
+    expect(first.asked[0]).toContain(`ED25519 key fingerprint is: ${fingerprint(key.blob)}\n`)
     expect(first.asked[0]).toMatch(/Are you sure you want to continue connecting \(yes\/no\/\[fingerprint\]\)\? $/)
     expect(first.said).toContain("Warning: Permanently added 'host.example' (ED25519) to the list of known hosts.")
     expect(readFileSync(file, 'utf8')).toBe(`${line('host.example', key)}\n`)
@@ -143,6 +144,7 @@ describe('a host with another key', () => {
     expect(result.said).toContain('WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!')
     expect(result.said).toContain(fingerprint(key.blob))
     expect(result.said).toMatch(new RegExp(`Offending ED25519 key in ${path}:2$`, 'm'))
+    expect(result.said).toContain(`\n  remove with:\n  tssh-keygen -f "${path}" -R "host.example"`)
     expect(result.message).toContain('Host key verification failed.')
     expect(readFileSync(path, 'utf8')).toBe(before)
   })
@@ -168,11 +170,21 @@ describe('a host with another key', () => {
 })
 
 describe('a revoked key', () => {
-  it.each(['ask', 'no', 'accept-new'] as const)('is refused under %s, known or not', async strict => {
+  it.each(['ask', 'yes', 'accept-new'] as const)('is refused under %s, known or not', async strict => {
     const path = known('known', line('host.example', key), line('@revoked *', key))
     const result = await judge({ strictHostKeyChecking: strict, userKnownHostsFiles: [path], answers: ['yes'] })
     expect(result).toMatchObject({ error: 'revoked', asked: [] })
     expect(result.said).toContain(`${path}:2`)
+  })
+
+  it('is distrusted under no, as ssh does: signatures may be given, secrets may not', async () => {
+    const path = known('known', line('@revoked *', key))
+    const judgements: string[] = []
+    const accepted = (judgement: string) => void judgements.push(judgement)
+    const result = await judge({ strictHostKeyChecking: 'no', userKnownHostsFiles: [path], accepted })
+    expect(result.error).toBeUndefined()
+    expect(result.said).toContain('REVOKED HOST KEY DETECTED')
+    expect(judgements).toEqual(['distrusted'])
   })
 
   it('says nothing of another key', async () => {
@@ -188,16 +200,16 @@ it('does not take the key of an authority for the key of a host', async () => {
 
 it('puts the algorithms of known keys first and keeps the order otherwise', () => {
   const algorithms = ['ssh-ed25519', 'ecdsa-sha2-nistp256', 'rsa-sha2-512', 'rsa-sha2-256']
-  expect(preferKnownTypes(algorithms, ['ssh-rsa'])).toEqual([
+  expect(preferKnownTypes(algorithms, { types: ['ssh-rsa'], authority: false })).toEqual([
     'rsa-sha2-512',
     'rsa-sha2-256',
     'ssh-ed25519',
     'ecdsa-sha2-nistp256',
   ])
-  expect(preferKnownTypes(algorithms, [])).toEqual(algorithms)
+  expect(preferKnownTypes(algorithms, { types: [], authority: true })).toEqual(algorithms)
 })
 
-it('says which key types are known, those of revoked keys left out', () => {
+it('says which key types are known, those of revoked keys left out', async () => {
   const path = known('known', line('host.example', ecdsa), line('@revoked *', key), line('elsewhere', other))
   const options: VerifierOptions = {
     host: 'host.example',
@@ -210,5 +222,121 @@ it('says which key types are known, those of revoked keys left out', () => {
     print() {},
     log: { error() {} },
   }
-  expect(knownKeyTypes(options)).toEqual(['ecdsa-sha2-nistp256'])
+  expect(await knownKeyTypes(options, options)).toEqual({ types: ['ecdsa-sha2-nistp256'], authority: false })
+})
+
+describe('CheckHostIP', () => {
+  const checkHostIP = true
+
+  it('remembers a new host with its address, on one line or on two hashed ones', async () => {
+    await judge({ checkHostIP, strictHostKeyChecking: 'no' })
+    expect(readFileSync(file, 'utf8')).toBe(`${line('host.example,192.0.2.7', key)}\n`)
+    rmSync(file)
+    await judge({ checkHostIP, strictHostKeyChecking: 'no', hashKnownHosts: true })
+    expect(readFileSync(file, 'utf8').trim().split('\n')).toHaveLength(2)
+  })
+
+  it('adds the address of a known host', async () => {
+    const path = known('known', line('host.example', key))
+    const result = await judge({ checkHostIP, userKnownHostsFiles: [path] })
+    expect(result.error).toBeUndefined()
+    expect(result.said).toContain("Permanently added the ED25519 host key for IP address '192.0.2.7'")
+    expect(readFileSync(path, 'utf8')).toBe(`${line('host.example', key)}\n${line('192.0.2.7', key)}\n`)
+  })
+
+  it('asks, warns or refuses when the address is known with another key', async () => {
+    const path = known('known', line('host.example', key), line('192.0.2.7', other))
+    const options = { checkHostIP, userKnownHostsFiles: [path] }
+    expect((await judge({ ...options, answers: ['no'] })).error).toBe('changed')
+    const asked = await judge({ ...options, answers: ['yes'] })
+    expect(asked.error).toBeUndefined()
+    expect(asked.asked[0]).toContain(`Offending key for IP in ${path}:2\nMatching host key in ${path}:1`)
+    expect((await judge({ ...options, strictHostKeyChecking: 'yes' })).error).toBe('changed')
+    expect((await judge({ ...options, strictHostKeyChecking: 'no' })).error).toBeUndefined()
+  })
+
+  it('says what the address has to do with a changed key', async () => {
+    const path = known('known', line('host.example', other), line('192.0.2.7', key))
+    const result = await judge({ checkHostIP, userKnownHostsFiles: [path] })
+    expect(result.error).toBe('changed')
+    expect(result.said).toContain('POSSIBLE DNS SPOOFING DETECTED')
+  })
+
+  it('does not ask for loopback addresses and behind a proxy', async () => {
+    const path = known('known', line('host.example', key), line('127.0.0.1', other))
+    const options = { checkHostIP, userKnownHostsFiles: [path], strictHostKeyChecking: 'yes' as const }
+    expect((await judge({ ...options, address: '127.0.0.1' })).error).toBeUndefined()
+  })
+})
+
+describe('a host that can be named in other ways', () => {
+  it('on another port is known by its name alone', async () => {
+    const path = known('known', line('host.example', key))
+    const judgements: string[] = []
+    const accepted = (judgement: string) => void judgements.push(judgement)
+    const options = { port: 2222, userKnownHostsFiles: [path], accepted }
+    expect((await judge({ ...options, strictHostKeyChecking: 'yes' })).error).toBeUndefined()
+    expect(judgements).toEqual(['known-without-port'])
+    const changed = known('changed', line('host.example', other))
+    expect((await judge({ ...options, userKnownHostsFiles: [changed], answers: ['no'] })).asked).toHaveLength(1)
+  })
+
+  it('is shown with the other names of its key', async () => {
+    const path = known('known', line('elsewhere', key), line('|1|x|y', key))
+    const { asked } = await judge({ userKnownHostsFiles: [path], answers: ['no'] })
+    expect(asked[0]).toContain(
+      `This host key is known by the following other names/addresses:\n    ${path}:1: elsewhere\n    ${path}:2: [hashed name]\n`,
+    )
+  })
+
+  it('is taken for a secure fingerprint in the DNS, and then not written down', async () => {
+    const records = (['sha1', 'sha256'] as const).map(kind => {
+      const { algorithm, digestType, digest } = sshfpRecord(key, kind)!
+      return Buffer.concat([Buffer.from([algorithm, digestType]), digest])
+    })
+    const lookUpSshfp = async () => ({ records, secure: true })
+    const options = { verifyHostKeyDNS: 'yes' as const, lookUpSshfp, strictHostKeyChecking: 'yes' as const }
+    expect((await judge(options)).error).toBeUndefined()
+    expect(existsSync(file)).toBe(false)
+    // What is revoked stays so, and ask trusts no answer by itself.
+    expect((await judge({ ...options, revokedHostKeys: [known('revoked', formatPublicKeyLine(key))] })).error).toBe(
+      'revoked',
+    )
+    expect((await judge({ ...options, verifyHostKeyDNS: 'ask' })).error).toBe('unknown')
+    expect((await judge({ ...options, shown: other })).error).toBe('unknown')
+  })
+
+  it('is refused, known or not, when asking the DNS goes wrong in a way that nobody foresaw (CVE-2025-26465)', async () => {
+    const path = known('known', line('host.example', key))
+    const lookUpSshfp = async () => {
+      throw new RangeError('out of memory')
+    }
+    await expect(judge({ verifyHostKeyDNS: 'yes', lookUpSshfp, userKnownHostsFiles: [path] })).rejects.toThrow(
+      RangeError,
+    )
+  })
+
+  it('is shown with a picture, and with what the DNS does not say', async () => {
+    const { asked } = await judge({ visualHostKey: true, verifyHostKeyDNS: 'ask', answers: ['no'] })
+    expect(asked[0]).toContain('+--[ED25519 256]--+')
+    expect(asked[0]).toContain('No matching host key fingerprint found in DNS.')
+  })
+
+  it('is refused when its name or key could not be kept', async () => {
+    expect((await judge({ host: 'a*b', strictHostKeyChecking: 'no' })).error).toBe('unknown')
+    expect((await judge({ userKnownHostsFiles: [], strictHostKeyChecking: 'no' })).error).toBe('unknown')
+  })
+
+  it('at a loopback address is taken under NoHostAuthenticationForLocalhost, unless it has an alias', async () => {
+    const path = known('known', line('host.example', other))
+    const options = {
+      noHostAuthenticationForLocalhost: true,
+      address: '::1',
+      userKnownHostsFiles: [path],
+      strictHostKeyChecking: 'yes' as const,
+    }
+    expect((await judge(options)).error).toBeUndefined()
+    expect((await judge({ ...options, address: '192.0.2.7' })).error).toBe('changed')
+    expect((await judge({ ...options, hostKeyAlias: 'alias' })).error).toBe('unknown')
+  })
 })

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { allAlgorithms } from '../../lib/algorithms/index.ts'
+import { allAlgorithms, defaultAlgorithms } from '../../lib/algorithms/index.ts'
 import { run } from '../../src/index.ts'
 import { type Ran, runProgram } from '../support/listening.ts'
 import { haveProgram } from '../support/programs.ts'
@@ -13,10 +13,23 @@ import { type RunningSshd, startSshd } from '../support/sshd.ts'
 const tssh = fileURLToPath(new URL('../../bin/tssh.js', import.meta.url))
 const sha256 = (data: Buffer): string => createHash('sha256').update(data).digest('hex')
 
-describe.skipIf(!haveProgram('sshd'))('tssh logs in to sshd', () => {
+/** The names of a kind that OpenSSH knows. */
+const theirs = (kind: string): string[] =>
+  haveProgram('ssh') ? execFileSync('ssh', ['-Q', kind], { encoding: 'utf8' }).trim().split('\n') : []
+const inCommon = (ours: readonly { readonly name: string }[], kind: string): string[] => {
+  const known = theirs(kind)
+  return ours.map(({ name }) => name).filter(name => known.includes(name))
+}
+
+describe.skipIf(!haveProgram('sshd') || !haveProgram('ssh'))('tssh logs in to sshd', () => {
   let peer: RunningSshd
   beforeAll(async () => {
-    peer = await startSshd()
+    // It is our choice that is tested: the server takes all it has.
+    peer = await startSshd([
+      `KexAlgorithms ${theirs('kex').join(',')}`,
+      `Ciphers ${theirs('cipher').join(',')}`,
+      `MACs ${theirs('mac').join(',')}`,
+    ])
   })
   afterAll(() => peer.close())
 
@@ -62,20 +75,19 @@ describe.skipIf(!haveProgram('sshd'))('tssh logs in to sshd', () => {
     expect(ran.stderr.match(/SSH2_MSG_NEWKEYS received/g)?.length).toBeGreaterThan(10)
   })
 
-  test.each(allAlgorithms.cipher.map(({ name }) => name))('cipher %s', async name => {
+  test.each(inCommon(allAlgorithms.cipher, 'cipher'))('cipher %s', async name => {
     const ran = await go(['-v', '-c', name], ['echo works'])
     expect(ran.stdout.toString()).toBe('works\n')
     expect(ran.stderr).toContain(`kex: server->client cipher: ${name} `)
   })
 
-  test.each(allAlgorithms.mac.map(({ name }) => name))('MAC %s', async name => {
+  test.each(inCommon(allAlgorithms.mac, 'mac'))('MAC %s', async name => {
     const ran = await go(['-c', 'aes256-ctr', '-m', name], ['echo works'])
     expect(ran.stdout.toString()).toBe('works\n')
   })
 
-  test('every key exchange that both know', async () => {
-    const theirs = execFileSync('ssh', ['-Q', 'kex'], { encoding: 'utf8' }).split('\n')
-    const both = allAlgorithms.kex.map(({ name }) => name).filter(name => theirs.includes(name))
+  test('every key exchange that both know', { timeout: 60_000 }, async () => {
+    const both = inCommon(defaultAlgorithms.kex, 'kex')
     expect(both.length).toBeGreaterThanOrEqual(5)
     for (const name of both) {
       const ran = await go(['-o', `KexAlgorithms=${name}`], ['echo works'])
@@ -197,11 +209,11 @@ describe.skipIf(!haveProgram('sshd'))('tssh logs in to sshd', () => {
   })
 
   test('options that cannot be obeyed are refused, or said to have no effect', async () => {
-    const jump = await go(['-o', 'ProxyJump=elsewhere'], ['true'])
-    expect(jump).toMatchObject({ status: 255, stderr: 'tssh: ProxyJump is not supported by this release.\n' })
-    const agent = await go(['-o', 'ForwardAgent=yes'], ['echo works'])
-    expect(agent.stderr).toBe('Warning: ForwardAgent is not supported by this release and has no effect.\n')
-    expect(agent.stdout.toString()).toBe('works\n')
+    const passing = await go(['-o', 'ProxyCommand=false', '-o', 'ProxyUseFdpass=yes'], ['true'])
+    expect(passing).toMatchObject({ status: 255, stderr: 'tssh: ProxyUseFdpass is not supported by this release.\n' })
+    const x11 = await go(['-o', 'ForwardX11=yes'], ['echo works'])
+    expect(x11.stderr).toBe('Warning: ForwardX11 is not supported by this release and has no effect.\n')
+    expect(x11.stdout.toString()).toBe('works\n')
   })
 
   test('connection refused, and a name that is none', async () => {
@@ -213,6 +225,96 @@ describe.skipIf(!haveProgram('sshd'))('tssh logs in to sshd', () => {
     const unknown = await runProgram(process.execPath, [tssh, '-F', 'none', 'no-such-host.invalid', 'true'])
     expect(unknown.status).toBe(255)
     expect(unknown.stderr).toContain('tssh: Could not resolve hostname no-such-host.invalid: ')
+  })
+
+  test('-v shows the facts that ssh shows', async () => {
+    const same = ['-v', '-o', 'Ciphers=aes128-ctr', '-o', 'MACs=hmac-sha2-256', '-o', 'KexAlgorithms=curve25519-sha256']
+    const ours = await go([...same, '-o', 'IdentitiesOnly=yes'], ['exit 5'])
+    const [, ...rest] = args(...same, '-o', 'IdentitiesOnly=yes')
+    const theirs = await runProgram('ssh', [...rest, 'exit 5'])
+    expect([ours.status, theirs.status]).toEqual([5, 5])
+    const facts = [
+      ...[
+        'Connecting to ',
+        'Connection established',
+        'Remote protocol version',
+        'Authenticating to ',
+        'kex: ',
+        'expecting ',
+      ],
+      ...['SSH2_MSG_', 'Server host key: ', "Host '", 'Found key in ', 'resetting ', 'Will attempt key: '],
+      ...['Offering public key: ', 'Server accepts key: ', 'Authentications that can continue', 'Next authentication'],
+      ...['Requesting no-more-sessions', 'Entering interactive session', 'Sending command: ', 'Exit status '],
+    ]
+    const shown = ({ stderr }: Ran): Set<string> =>
+      new Set(
+        stderr
+          .split(/\r?\n/)
+          // Newer ones name the function that resets.
+          .map(line => line.replace(/^debug1: (\w+: )?(?=resetting )/, 'debug1: '))
+          .filter(line => facts.some(fact => line.startsWith(`debug1: ${fact}`))),
+      )
+    expect(shown(theirs).size).toBeGreaterThan(20)
+    expect(shown(ours)).toEqual(shown(theirs))
+  })
+
+  test('why it failed is not said with -q, and said in the file of -E alone', async () => {
+    const file = join(peer.folder, 'failure-log')
+    const nowhere = ['-F', 'none', '-p', '1', '127.0.0.1', 'true']
+    const quiet = await runProgram(process.execPath, [tssh, '-q', ...nowhere])
+    expect(quiet).toMatchObject({ status: 255, stderr: '' })
+    const logged = await runProgram(process.execPath, [tssh, '-E', file, ...nowhere])
+    expect(logged).toMatchObject({ status: 255, stderr: '' })
+    expect(readFileSync(file, 'utf8')).toBe('tssh: connect to host 127.0.0.1 port 1: Connection refused\n')
+    const unknown = await runProgram(process.execPath, [
+      ...[
+        tssh,
+        '-q',
+        '-F',
+        'none',
+        '-p',
+        String(peer.port),
+        '-o',
+        'UserKnownHostsFile=/dev/null',
+        '-o',
+        'BatchMode=yes',
+      ],
+      ...['-o', 'GlobalKnownHostsFile=none', '127.0.0.1', 'true'],
+    ])
+    expect(unknown).toMatchObject({ status: 255, stderr: '' })
+  })
+
+  test.each([
+    ['-4', '::1'],
+    ['-6', '127.0.0.1'],
+  ])('%s does not go with the address %s', async (flag, address) => {
+    const ran = await runProgram(process.execPath, [tssh, '-F', 'none', flag, '-p', String(peer.port), address, 'true'])
+    expect(ran).toMatchObject({
+      status: 255,
+      stderr: `tssh: Could not resolve hostname ${address}: Address family for hostname not supported\n`,
+    })
+  })
+
+  test('a forced terminal without one of our own has no size', async () => {
+    const ran = await go(['-tt'], ['stty size'])
+    expect(ran.stdout.toString()).toBe('0 0\r\n')
+  })
+
+  test('-N ended by SIGTERM is a success', async () => {
+    const child = spawn(process.execPath, args('-v', '-N'), { stdio: ['ignore', 'ignore', 'pipe'] })
+    let log = ''
+    const ready = new Promise<void>(resolve => {
+      child.stderr.on('data', (data: Buffer) => {
+        log += data.toString()
+        if (log.includes('Authenticated to')) resolve()
+      })
+    })
+    const status = new Promise(resolve => child.once('exit', code => resolve(code)))
+    await Promise.race([ready, status])
+    // The signal handlers come right after that line.
+    await new Promise(resolve => setTimeout(resolve, 500))
+    child.kill('SIGTERM')
+    expect(await status).toBe(0)
   })
 
   test('the library runs a command', async () => {

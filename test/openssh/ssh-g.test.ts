@@ -250,5 +250,5 @@ describe.runIf(installed)('against ssh -G', () => {
       }),
       { numRuns: 300, seed: 20_261_124 },
     )
-  }, 60_000)
+  }, 240_000)
 })

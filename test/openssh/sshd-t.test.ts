@@ -182,8 +182,9 @@ describe.runIf(usable)('against sshd -T', () => {
   test.each(pairs(inMatch))('in a Match block: %s', line =>
     compare(`Match user joe\n ${line}\n`, 'user=joe,host=h,addr=10.1.2.3'),
   )
-  test.each(['Port 1', 'UsePAM yes', 'Ciphers aes128-ctr', 'LoginGraceTime 1'])('not in a Match block: %s', line =>
-    compare(`Match user joe\n ${line}\n`, 'user=joe,host=h,addr=10.1.2.3'),
+  test.each(['Port 1', 'UsePAM yes', 'Ciphers aes128-ctr', 'LoginGraceTime 1', 'DSAAuthentication yes'])(
+    'not in a Match block: %s',
+    line => compare(`Match user joe\n ${line}\n`, 'user=joe,host=h,addr=10.1.2.3'),
   )
   test('Match localport', () => compare('Match localport 22\n PermitTTY no\n', 'user=joe,lport=22'))
   test.each([
@@ -234,5 +235,19 @@ describe.runIf(usable)('against sshd -T', () => {
       'user=ann,host=c.example,addr=10.2.2.2,laddr=::1,lport=2222',
     )
     fc.assert(fc.property(configuration, spec, compare), { numRuns: 200, seed: 20_261_124 })
-  }, 60_000)
+  }, 240_000)
+})
+
+test('connections for which the same blocks count share their options, others do not', () => {
+  writeFileSync(
+    file,
+    'MaxSessions 7\nMatch User joe\n MaxSessions 1\n RekeyLimit 1G 1h\nMatch User ann\n MaxSessions 2\n',
+  )
+  const config = loadSshdConfig({ file })
+  const of = (user: string) => config.forConnection({ user, host: 'h', address: '10.0.0.1' })
+  expect(of('joe')).toBe(of('joe'))
+  expect(of('bob')).toBe(of('eve'))
+  expect(['joe', 'ann', 'bob', 'joe'].map(user => of(user).maxSessions)).toEqual([1, 2, 7, 1])
+  expect(of('joe').rekeyLimit.seconds).toBe(3600)
+  expect(of('ann').rekeyLimit.seconds).toBe(of('bob').rekeyLimit.seconds)
 })

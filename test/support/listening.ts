@@ -2,7 +2,6 @@ import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { ownAccount } from '../../commands/tsshd/account.ts'
 import { sessionHandler } from '../../commands/tsshd/session.ts'
 import { formatOpensshV1 } from '../../lib/keys/formats/openssh-v1.ts'
 import { generateKey, type PrivateKey } from '../../lib/keys/private-key.ts'
@@ -10,6 +9,7 @@ import { formatPublicKeyLine } from '../../lib/keys/public-key.ts'
 import { keySigner } from '../../lib/keys/signer.ts'
 import { silentLog } from '../../lib/log.ts'
 import { type ListenOptions, listen, type SshServer } from '../../src/api/server.ts'
+import { ownAccount } from '../../src/net/accounts.ts'
 
 /** A server of ours on loopback, with keys of its own in a temporary folder. */
 export interface Listening {
@@ -59,10 +59,19 @@ export async function startListening(options: Partial<ListenOptions> = {}): Prom
         account,
         permissions: login.permissions,
         peer,
-        acceptEnv: ['LC_*', 'TSSH_*'],
-        subsystems: new Map([['echo', 'cat']]),
-        forceCommand: undefined,
-        permitTty: true,
+        options: {
+          acceptEnv: ['LC_*', 'TSSH_*'],
+          setEnv: [],
+          subsystem: [
+            { name: 'echo', command: 'cat', commandLine: 'cat' },
+            { name: 'sftp', command: 'internal-sftp', commandLine: 'internal-sftp' },
+          ],
+          forceCommand: undefined,
+          permitTTY: true,
+          permitUserEnvironment: false,
+          permitUserRC: false,
+          printMotd: false,
+        },
         log: silentLog,
       }),
     log: { error: line => lines.push(line), info: line => lines.push(line), debug1: line => lines.push(line) },

@@ -31,7 +31,8 @@ const EcdhReply = message<{ hostKey: Buffer; ephemeral: Buffer; signature: Buffe
   { hostKey: string, ephemeral: string, signature: string },
 )
 
-const rawPublic = (key: KeyObject): Buffer => Buffer.from(key.export({ format: 'jwk' }).x!, 'base64url')
+// The last bytes of the DER: JWK of a generated key can stop Node (lib/crypto/generate-key.ts).
+const rawPublic = (key: KeyObject): Buffer => key.export({ format: 'der', type: 'spki' }).subarray(-32)
 
 function agree(privateKey: KeyObject, raw: Buffer): Buffer {
   if (raw.length !== 32) throw new ProtocolError('key-exchange-failed', 'bad length of a curve25519 key')
@@ -158,6 +159,8 @@ function aes(name: string, openssl: string): CipherAlgorithm {
           check(sequence, packet, sealed.subarray(end))
           return packet.subarray(4)
         },
+        ...(openssl.endsWith('cbc') &&
+          !apart && { spend: (bytes: number) => void mac!.compute(0, Buffer.alloc(bytes)) }),
       }
     },
   }

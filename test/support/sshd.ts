@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
@@ -14,10 +14,12 @@ export interface RunningSshd {
   readonly knownHosts: string
   /** Ends the daemon and every connection of it. */
   kill(): void
+  /** After `kill`: the same daemon at the same port. */
+  restart(): Promise<void>
   close(): void
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   return new Promise(resolve => {
     const server = createServer().listen(0, '127.0.0.1', () => {
       const address = server.address()
@@ -33,6 +35,18 @@ const answers = (port: number): Promise<boolean> =>
       resolve(true)
     }).on('error', () => resolve(false))
   })
+
+/** Processes that a process began, and those that they began. */
+function descendants(root: number): number[] {
+  const table = execFileSync('ps', ['-e', '-o', 'pid=,ppid='], { encoding: 'utf8' })
+  const rows = table
+    .trim()
+    .split('\n')
+    .map(line => line.trim().split(/\s+/).map(Number) as [number, number])
+  const found = [root]
+  for (const above of found) for (const [pid, parent] of rows) if (parent === above) found.push(pid)
+  return found.slice(1)
+}
 
 export async function startSshd(config: readonly string[] = []): Promise<RunningSshd> {
   const folder = mkdtempSync(join(tmpdir(), 'tssh-sshd-'))
@@ -59,25 +73,35 @@ export async function startSshd(config: readonly string[] = []): Promise<Running
     'AcceptEnv TSSH_*',
     ...['ed25519', 'ecdsa', 'rsa'].map(type => `HostKey ${path(`host_${type}`)}`),
     ...config,
+    // Else bash runs the start-up file of whoever runs the tests, for every command and subsystem.
+    'SetEnv SHLVL=1',
   ]
   writeFileSync(path('sshd_config'), `${lines.join('\n')}\n`)
-  const daemon = spawn(findProgram('sshd') ?? 'sshd', ['-D', '-e', '-f', path('sshd_config')], {
-    stdio: 'ignore',
-    detached: true,
-  })
-  for (let tries = 0; !(await answers(port)); tries++) {
-    if (tries > 100) throw new Error('sshd does not answer')
-    await new Promise(resolve => setTimeout(resolve, 50))
+  const launch = async (): Promise<ChildProcess> => {
+    const child = spawn(findProgram('sshd') ?? 'sshd', ['-D', '-e', '-f', path('sshd_config')], {
+      stdio: 'ignore',
+      detached: true,
+    })
+    for (let tries = 0; !(await answers(port)); tries++) {
+      if (tries > 100) throw new Error('sshd does not answer')
+      await new Promise(resolve => setTimeout(resolve, 50))
+    }
+    return child
   }
+  let daemon = await launch()
   const known = ['ed25519', 'ecdsa', 'rsa'].map(
     type => `[127.0.0.1]:${port} ${readFileSync(path(`host_${type}.pub`), 'utf8')}`,
   )
   writeFileSync(path('known_hosts'), known.join(''))
   const kill = (): void => {
-    try {
-      if (daemon.pid !== undefined) process.kill(-daemon.pid, 'SIGKILL')
-    } catch {
-      // It is gone already.
+    if (daemon.pid === undefined) return
+    // A session has a process group of its own.
+    for (const pid of [...descendants(daemon.pid), -daemon.pid]) {
+      try {
+        process.kill(pid, 'SIGKILL')
+      } catch {
+        // It is gone already.
+      }
     }
   }
   return {
@@ -87,9 +111,12 @@ export async function startSshd(config: readonly string[] = []): Promise<Running
     identity: path('id_ed25519'),
     knownHosts: path('known_hosts'),
     kill,
+    async restart() {
+      daemon = await launch()
+    },
     close() {
       kill()
-      rmSync(folder, { recursive: true, force: true })
+      rmSync(folder, { recursive: true, force: true, maxRetries: 20 })
     },
   }
 }

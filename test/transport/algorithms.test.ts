@@ -73,14 +73,31 @@ async function converse(algorithms: Algorithms, chunking: Chunking): Promise<voi
   }
 }
 
-describe('every cipher with every MAC, in chunks of all kinds', () => {
-  const suites = cipher.flatMap((candidate): [CipherAlgorithm, MacAlgorithm | undefined][] =>
-    candidate.authenticated ? [[candidate, undefined]] : mac.map(each => [candidate, each]),
-  )
+// All pairs are tried without a handshake in test/algorithms/packets.test.ts.
+describe('every cipher and every MAC in a session', () => {
+  const named = <T extends { readonly name: string }>(list: readonly T[], name: string): T =>
+    list.find(each => each.name === name)!
+  const [behind, before] = [named(mac, 'umac-64-etm@openssh.com'), named(mac, 'hmac-sha2-256')]
+  const suites: [CipherAlgorithm, MacAlgorithm | undefined][] = [
+    ...cipher.flatMap((each): [CipherAlgorithm, MacAlgorithm | undefined][] =>
+      each.authenticated
+        ? [[each, undefined]]
+        : [
+            [each, behind],
+            [each, before],
+          ],
+    ),
+    ...mac.map((each): [CipherAlgorithm, MacAlgorithm] => [named(cipher, 'aes128-ctr'), each]),
+  ]
   for (const [candidate, each] of suites) {
     it(`${candidate.name}${each ? ` ${each.name}` : ''}`, async () => {
-      const algorithms = only({ cipher: [candidate], mac: each ? [each] : mac })
-      for (const chunking of [whole, single, straddling]) await converse(algorithms, chunking)
+      await converse(only({ cipher: [candidate], mac: each ? [each] : mac }), straddling)
+    })
+  }
+
+  for (const name of ['aes128-gcm@openssh.com', 'chacha20-poly1305@openssh.com', 'aes128-ctr', 'aes128-cbc']) {
+    it(`${name} in one piece and byte by byte`, async () => {
+      for (const chunking of [whole, single]) await converse(only({ cipher: [named(cipher, name)] }), chunking)
     })
   }
 })

@@ -63,6 +63,21 @@ describe('output', () => {
     expect(client.events.filter(event => event === 'writable').length).toBe(1)
   })
 
+  it('tells that it is writable again after a congestion in which nothing was sent', async () => {
+    let flowing = true
+    const { client } = await authenticatedPair({ flowing: from => from === 'server' || flowing })
+    flowing = false
+    sendPayload(client.transport, data(100))
+    await settle()
+    expect(client.transport.writable).toBe(false)
+    // Who asked meanwhile waits for this word.
+    expect(client.events).not.toContain('writable')
+    flowing = true
+    client.transport.outputDrained()
+    expect(client.transport.writable).toBe(true)
+    expect(client.events.filter(event => event === 'writable').length).toBe(1)
+  })
+
   it('waits while the stream below is congested, and loses nothing', async () => {
     let flowing = true
     const { client, server } = await authenticatedPair({ flowing: from => from === 'server' || flowing })

@@ -288,6 +288,33 @@ describe('a host key', () => {
     expect(asked).toBe(0)
   })
 
+  it.each([
+    ['a key of another type than was negotiated', { algorithms: ['ecdsa-sha2-nistp256'] }],
+    ['a key that is none', { blob: Buffer.from('no key') }],
+  ] as const)('%s is never shown to the user', async (_what, changed) => {
+    let asked = 0
+    const pair = transportPair({
+      hostKey: { ...ed25519Signer(), ...changed },
+      client: {
+        verifyHostKey: () => void asked++,
+        algorithms: { ...localAlgorithms, hostKey: ['ecdsa-sha2-nistp256', 'ssh-ed25519'] },
+      },
+      server: { algorithms: { ...localAlgorithms, hostKey: ['ecdsa-sha2-nistp256', 'ssh-ed25519'] } },
+    })
+    expect(await pair.client.closed).toMatchObject({ code: 'key-exchange-failed' })
+    expect(asked).toBe(0)
+  })
+
+  it('whose signature has another label than was negotiated is refused', async () => {
+    const good = ed25519Signer()
+    const label = (name: string, signature: Buffer): Buffer =>
+      encode(writer => writer.text(name).bytes(signature.subarray(4 + 'ssh-ed25519'.length)))
+    const pair = transportPair({
+      hostKey: { ...good, sign: async (data, algorithm) => label('ssh-ed25518', await good.sign(data, algorithm)) },
+    })
+    expect(await pair.client.closed).toMatchObject({ code: 'bad-signature' })
+  })
+
   it('that the user refuses ends the connection with his error', async () => {
     const refusal = new HostKeyError('unknown', 'Host key verification failed.')
     const pair = transportPair({
@@ -316,7 +343,7 @@ describe('a host key', () => {
       },
     })
     for (let turn = 0; turn < 20; turn++) await new Promise(resolve => setImmediate(resolve))
-    expect(lines.at(-1)).toBe('expecting SSH2_MSG_KEX_ECDH_REPLY')
+    expect(lines.at(-1)).toBe('SSH2_MSG_KEX_ECDH_REPLY received')
     expect(pair.client.transport.phase).toBe('key-exchange')
     accept()
     await pair.opened

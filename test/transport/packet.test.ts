@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { CipherAlgorithm } from '../../lib/algorithms/cipher.ts'
 import type { MacAlgorithm } from '../../lib/algorithms/mac.ts'
-import { type ProtocolError, SshError } from '../../lib/errors.ts'
+import { ProtocolError, SshError } from '../../lib/errors.ts'
 import { maxPacketLength, PacketInput, PacketOutput } from '../../lib/transport/packet.ts'
 import { cbc, ctr, gcm, hmacSha256, hmacSha256Etm } from '../support/local-algorithms.ts'
 
@@ -18,7 +18,7 @@ function keyed(cipher: CipherAlgorithm, mac: MacAlgorithm) {
   const output = new PacketOutput(fillPadding)
   const input = new PacketInput()
   output.setKeys(cipher.createSealer(keys()), false)
-  input.setKeys({ opener: cipher.createOpener(keys()), hideErrors: cipher === cbc && !mac.encryptThenMac }, false)
+  input.setKeys(cipher.createOpener(keys()), false)
   return { output, input }
 }
 
@@ -160,7 +160,8 @@ describe('CBC with a MAC over the plaintext', () => {
         expect(input.next()).toBeUndefined()
       }
       input.push(Buffer.alloc(8192))
-      expect(codeOf(() => input.next())).toMatch(at === 0 ? 'bad-packet-length' : 'mac-mismatch')
+      // Not even the words tell which it was.
+      expect(() => input.next()).toThrow(new ProtocolError('mac-mismatch', 'Packet corrupt'))
     }
   })
 })

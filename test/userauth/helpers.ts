@@ -296,7 +296,7 @@ export interface RawKey {
 export function rawKey(comment = 'key'): RawKey {
   const { privateKey, publicKey: object } = generateKeyPairSync('ed25519')
   const blob = encode(writer =>
-    writer.text('ssh-ed25519').string(Buffer.from(object.export({ format: 'jwk' }).x!, 'base64url')),
+    writer.text('ssh-ed25519').string(object.export({ format: 'der', type: 'spki' }).subarray(-32)),
   )
   const publicKey = parsePublicKey(blob)
   const signData = (data: Buffer, label = 'ssh-ed25519'): Buffer =>

@@ -63,7 +63,7 @@ describe('the service', () => {
 
   it('is not asked for without end', async () => {
     const server = await serverOf({ authority: secretAuthority })
-    for (let i = 0; i < 300; i++) server.send(ServiceRequest, { service: 'ssh-userauth' })
+    for (let i = 0; i < 1100; i++) server.send(ServiceRequest, { service: 'ssh-userauth' })
     await expect(server.result).rejects.toMatchObject({ code: 'too-many-attempts' })
   })
 
@@ -116,9 +116,9 @@ describe('attempts', () => {
   it('are bounded too when they are queries for keys that may log in', async () => {
     const key = rawKey()
     const server = await serverOf({ authority: { publicKey: async () => yes } })
-    for (let i = 0; i < 300; i++) server.request('publickey', query(key.blob))
+    for (let i = 0; i < 1100; i++) server.request('publickey', query(key.blob))
     await expect(server.result).rejects.toMatchObject({ code: 'too-many-attempts' })
-    expect(server.unread).toBeLessThanOrEqual(256)
+    expect(server.unread).toBeLessThanOrEqual(1024)
   })
 
   it('are all for one user and one service', async () => {
@@ -298,6 +298,7 @@ describe('public key', () => {
   const key = rawKey()
   const other = rawKey()
   const anotherHost = rawKey().blob
+  const otherCurve = generateKey('ecdsa', 384).publicKey
   it.each<[string, string, (writer: Writer) => unknown]>([
     [
       'another session',
@@ -363,6 +364,8 @@ describe('public key', () => {
     ['an algorithm that is not allowed', 'ssh-rsa', key.blob],
     ['a certificate’s algorithm', 'ssh-ed25519-cert-v01@openssh.com', key.blob],
     ['another type than the key’s', 'rsa-sha2-512', key.blob],
+    ['another curve than those allowed', 'ecdsa-sha2-nistp384', otherCurve.blob],
+    ['another curve than the key’s', 'ecdsa-sha2-nistp256', otherCurve.blob],
     ['a blob that is no key', 'ssh-ed25519', Buffer.from('nonsense')],
     ['a key with bytes after it', 'ssh-ed25519', Buffer.concat([key.blob, Buffer.alloc(1)])],
     ['a key of 31 bytes', 'ssh-ed25519', Buffer.concat([sshString('ssh-ed25519'), sshString(Buffer.alloc(31))])],
@@ -375,7 +378,7 @@ describe('public key', () => {
           return yes
         },
       },
-      signatureAlgorithms: ['ssh-ed25519', 'rsa-sha2-512', 'ssh-ed25519-cert-v01@openssh.com'],
+      signatureAlgorithms: ['ssh-ed25519', 'rsa-sha2-512', 'ecdsa-sha2-nistp256', 'ssh-ed25519-cert-v01@openssh.com'],
     })
     await server.refused('publickey', query(blob, algorithm))
     expect(asked).toBe(0)
@@ -551,8 +554,30 @@ describe('several methods', () => {
 
   it('that nobody can offer let nobody in', async () => {
     const server = await serverOf({ authority: secretAuthority, requiredMethods: [['publickey', 'password']] })
+    server.request('none')
     await expect(server.result).rejects.toBeInstanceOf(SshError)
     expect(server.transport.end).toMatchObject({ reason: 2, message: 'no authentication methods enabled' })
+  })
+
+  it('may depend on the user, who is told nothing before the name is known', async () => {
+    const attempts: string[] = []
+    const server = await serverOf({
+      authority: {},
+      forUser: async user => ({
+        authority: { ...secretAuthority, publicKey: async () => yes },
+        requiredMethods: [['publickey', 'password']],
+        banner: `for ${user}`,
+        attempted: ({ method, outcome }) => attempts.push(`${method} ${outcome}`),
+      }),
+    })
+    server.request('none')
+    expect((await server.next(UserauthBanner)).text).toMatch(/^for ./)
+    expect(await server.next(UserauthFailure)).toEqual({ methods: ['publickey'], partialSuccess: false })
+    sign(server)
+    expect(await server.next(UserauthFailure)).toEqual({ methods: ['password'], partialSuccess: true })
+    server.request('password', password('secret'))
+    await server.next(UserauthSuccess)
+    expect(attempts).toEqual(['publickey partial', 'password accepted'])
   })
 
   it('are not replaced by none', async () => {

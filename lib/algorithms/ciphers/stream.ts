@@ -5,18 +5,46 @@ import type { CipherAlgorithm, CipherKeys, PacketOpener, PacketSealer } from '..
 import type { Mac } from '../mac.ts'
 
 /** A cipher that needs a MAC beside it: MAC over the plaintext (RFC 4253 §6.4) or over the ciphertext (PROTOCOL §1.5). */
-const row = (bits: 128 | 192 | 256): CipherAlgorithm => ({
-  name: `aes${bits}-ctr`,
-  keyLength: bits / 8,
-  ivLength: 16,
+export interface StreamParts {
+  readonly name: string
+  readonly keyLength: number
+  readonly ivLength: number
+  readonly blockLength: number
+  /** Blocks depend on those before (CBC): errors of a MAC over the plaintext must be hidden. */
+  readonly chained: boolean
+  encryptor(key: Buffer, iv: Buffer): StreamCipher
+  decryptor(key: Buffer, iv: Buffer): StreamCipher
+}
+
+export const streamCipher = (parts: StreamParts): CipherAlgorithm => ({
+  name: parts.name,
+  keyLength: parts.keyLength,
+  ivLength: parts.ivLength,
   authenticated: false,
-  createSealer: keys => streamSealer(aesCtr(keys.key, keys.iv), 16, requireMac(keys)),
-  createOpener: keys => streamOpener(aesCtr(keys.key, keys.iv), 16, requireMac(keys)),
+  createSealer: keys => streamSealer(parts.encryptor(keys.key, keys.iv), parts.blockLength, requireMac(keys)),
+  createOpener(keys) {
+    const decrypt = parts.decryptor(keys.key, keys.iv)
+    const mac = requireMac(keys)
+    if (mac.encryptThenMac) return openerBehindMac(decrypt, parts.blockLength, mac)
+    const opener = openerBeforeMac(decrypt, parts.blockLength, mac)
+    return parts.chained ? { ...opener, spend: bytes => void mac.compute(0, Buffer.alloc(bytes)) } : opener
+  },
 })
 
-export const aes128Ctr = row(128)
-export const aes192Ctr = row(192)
-export const aes256Ctr = row(256)
+const ctr = (bits: 128 | 192 | 256): CipherAlgorithm =>
+  streamCipher({
+    name: `aes${bits}-ctr`,
+    keyLength: bits / 8,
+    ivLength: 16,
+    blockLength: 16,
+    chained: false,
+    encryptor: aesCtr,
+    decryptor: aesCtr,
+  })
+
+export const aes128Ctr = ctr(128)
+export const aes192Ctr = ctr(192)
+export const aes256Ctr = ctr(256)
 
 function requireMac({ mac }: CipherKeys): Mac {
   if (!mac) throw new UsageError('this cipher needs a MAC')
@@ -47,23 +75,26 @@ function streamSealer(encrypt: StreamCipher, blockLength: number, mac: Mac): Pac
   }
 }
 
-function streamOpener(decrypt: StreamCipher, blockLength: number, mac: Mac): PacketOpener {
+/** The MAC is over the ciphertext: nothing is decrypted before it is right. */
+function openerBehindMac(decrypt: StreamCipher, blockLength: number, mac: Mac): PacketOpener {
   const { tagLength } = mac
-  if (mac.encryptThenMac) {
-    return {
-      blockLength,
-      lengthApart: true,
-      headLength: 4,
-      tagLength,
-      openLength: (_sequence, head) => head.readUInt32BE(0),
-      open(sequence, sealed) {
-        const end = sealed.length - tagLength
-        if (!equalBytes(mac.compute(sequence, sealed.subarray(0, end)), sealed.subarray(end))) throw wrongMac()
-        return decrypt(sealed.subarray(4, end))
-      },
-    }
+  return {
+    blockLength,
+    lengthApart: true,
+    headLength: 4,
+    tagLength,
+    openLength: (_sequence, head) => head.readUInt32BE(0),
+    open(sequence, sealed) {
+      const end = sealed.length - tagLength
+      if (!equalBytes(mac.compute(sequence, sealed.subarray(0, end)), sealed.subarray(end))) throw wrongMac()
+      return decrypt(sealed.subarray(4, end))
+    },
   }
-  // The first block is decrypted for its length, once, as the stream cannot go back.
+}
+
+/** The MAC is over the plaintext: the first block is decrypted for its length, once, as the stream cannot go back. */
+function openerBeforeMac(decrypt: StreamCipher, blockLength: number, mac: Mac): PacketOpener {
+  const { tagLength } = mac
   let head: Buffer = Buffer.alloc(0)
   return {
     blockLength,

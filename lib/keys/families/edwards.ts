@@ -5,6 +5,7 @@ import {
   edwardsSigner,
   edwardsVerifier,
   type PrivateNumbers,
+  type Verifier,
 } from '../../crypto/signature.ts'
 import { KeyError } from '../../errors.ts'
 import type { Reader } from '../../wire/reader.ts'
@@ -30,7 +31,13 @@ function row(curve: EdwardsCurve, label: string, bits: number, fileName: string 
     fileName,
     algorithms: [{ name: type, hash: undefined }],
     readPublic(reader) {
-      const verify = edwardsVerifier(curve, readEdwardsPublic(curve, reader))
+      const publicValue = readEdwardsPublic(curve, reader)
+      // Most keys are only looked at; OpenSSL takes any bytes of this length.
+      let verifier: Verifier | undefined
+      const verify: Verifier = (...signed) => {
+        verifier ??= edwardsVerifier(curve, publicValue)
+        return verifier(...signed)
+      }
       return { bits, verify: plainSignature(verify, bytes => (bytes.length === 2 * length ? bytes : undefined)) }
     },
     // The public value is written even beside a certificate (OpenSSH does so).

@@ -3,8 +3,6 @@ import type { PrivateNumbers, SigningKey, Verifier } from '../../crypto/signatur
 import { KeyError } from '../../errors.ts'
 import type { Reader } from '../../wire/reader.ts'
 import type { Writer } from '../../wire/writer.ts'
-import type { CompositePrivate } from './mldsa44-ed25519.ts'
-import type { SkPrivate } from './sk.ts'
 
 /** A signature algorithm of a family: its wire name and the hash under it (undefined where the family has its own). */
 export interface SignatureAlgorithm {
@@ -32,6 +30,24 @@ export interface PublicMaterial {
    * @throws SshError when the body is malformed
    */
   verify(algorithm: SignatureAlgorithm, data: Buffer, body: Reader, options: VerifyOptions): boolean
+}
+
+/** What the file of a security key's key holds: not the secret, but what the device needs to find it. */
+export interface SkPrivate {
+  readonly kind: 'sk-ed25519' | 'sk-ecdsa'
+  /** The public value or the point. */
+  readonly publicValue: Buffer
+  readonly application: string
+  readonly flags: number
+  readonly keyHandle: Buffer
+  readonly reserved: Buffer
+}
+
+/** Seeds of ML-DSA and of Ed25519; the public value is ML-DSA's and Ed25519's, one after the other. */
+export interface CompositePrivate {
+  readonly kind: 'mldsa44-ed25519'
+  readonly publicValue: Buffer
+  readonly seeds: Buffer
 }
 
 /** The private half of any family. */

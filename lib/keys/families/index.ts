@@ -1,3 +1,4 @@
+import { dsa } from './dsa.ts'
 import { ecdsaNistp256, ecdsaNistp384, ecdsaNistp521, ecdsaSecp256k1 } from './ecdsa.ts'
 import { ed448, ed25519 } from './edwards.ts'
 import type { KeyFamily } from './family.ts'
@@ -17,6 +18,7 @@ export const keyFamilies: readonly KeyFamily[] = [
   mldsa44Ed25519,
   ed448,
   ecdsaSecp256k1,
+  dsa,
 ]
 
 export const findFamily = (type: string): KeyFamily | undefined => keyFamilies.find(family => family.type === type)

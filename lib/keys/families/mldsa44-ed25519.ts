@@ -3,19 +3,12 @@ import { mldsa44, mldsa44PublicKey, mldsa44Sign, mldsa44Verify } from '../../cry
 import { edwardsLength, edwardsPublicValue, edwardsSigner, edwardsVerifier } from '../../crypto/signature.ts'
 import { KeyError } from '../../errors.ts'
 import type { Reader } from '../../wire/reader.ts'
-import { type KeyFamily, ownMaterial, plainSignature } from './family.ts'
+import { type CompositePrivate, type KeyFamily, ownMaterial, plainSignature } from './family.ts'
 
 /**
  * ML-DSA-44 and Ed25519 together: a signature holds as long as either does
  * (draft-miller-sshm-mldsa44-ed25519-composite-sigs, over draft-ietf-lamps-pq-composite-sigs).
  */
-
-/** Both seeds; the public value is ML-DSA's and Ed25519's, one after the other. */
-export interface CompositePrivate {
-  readonly kind: 'mldsa44-ed25519'
-  readonly publicValue: Buffer
-  readonly seeds: Buffer
-}
 
 const type = 'ssh-mldsa44-ed25519@openssh.com'
 const label = Buffer.from('COMPSIG-MLDSA44-Ed25519-SHA512')
@@ -82,12 +75,9 @@ export const mldsa44Ed25519: KeyFamily = {
     writer.string(ownMaterial(numbers, 'mldsa44-ed25519').publicValue)
   },
   signer(numbers) {
-    const { seeds, publicValue } = ownMaterial(numbers, 'mldsa44-ed25519')
+    const { seeds } = ownMaterial(numbers, 'mldsa44-ed25519')
     const [latticeSeed, seed] = split(seeds, mldsa44.seedLength)
-    const signEdwards = edwardsSigner('ed25519', {
-      seed,
-      publicValue: publicValue.subarray(mldsa44.publicKeyLength),
-    })
+    const signEdwards = edwardsSigner('ed25519', { seed })
     return (_hash, data) => {
       const signed = representative(data)
       return Buffer.concat([mldsa44Sign(latticeSeed, signed, label), signEdwards(undefined, signed)])

@@ -1,3 +1,4 @@
+import { bitLength } from '../../crypto/dh.ts'
 import { rsaSigner, rsaVerifier } from '../../crypto/signature.ts'
 import { KeyError } from '../../errors.ts'
 import { type KeyFamily, ownMaterial, plainSignature } from './family.ts'
@@ -5,9 +6,6 @@ import { type KeyFamily, ownMaterial, plainSignature } from './family.ts'
 /** Moduli outside are refused: too weak for anything, or costly to check (OpenSSH has the same bounds). */
 const minimumBits = 1024
 const maximumBits = 16384
-
-const bitLength = (magnitude: Buffer): number =>
-  magnitude.length === 0 ? 0 : magnitude.length * 8 - Math.clz32(magnitude[0]!) + 24
 
 function checkPublic(n: Buffer, e: Buffer): number {
   const bits = bitLength(n)

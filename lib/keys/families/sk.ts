@@ -5,20 +5,9 @@ import type { Reader } from '../../wire/reader.ts'
 import { encode, type Writer } from '../../wire/writer.ts'
 import { decodeEcdsaSignature, readPoint, verifierOf } from './ecdsa.ts'
 import { readEdwardsPublic } from './edwards.ts'
-import { type KeyFamily, ownMaterial, type SignatureAlgorithm, type VerifyOptions } from './family.ts'
+import { type KeyFamily, ownMaterial, type SignatureAlgorithm, type SkPrivate, type VerifyOptions } from './family.ts'
 
 /** Keys in FIDO security keys (OpenSSH's PROTOCOL.u2f). We check their signatures; making one takes the device. */
-
-/** What a file of such a key holds: not the secret, but what the device needs to find it. */
-export interface SkPrivate {
-  readonly kind: 'sk-ed25519' | 'sk-ecdsa'
-  /** The public value or the point. */
-  readonly publicValue: Buffer
-  readonly application: string
-  readonly flags: number
-  readonly keyHandle: Buffer
-  readonly reserved: Buffer
-}
 
 /** Flags of a signature: user present, user verified, attested data, extension data. */
 const userPresent = 0x01

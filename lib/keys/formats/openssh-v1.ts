@@ -55,7 +55,12 @@ export const publicKeyOfOpensshV1 = (text: string): PublicKey =>
 export function parseOpensshV1(text: string, passphrase: Buffer | string | undefined): PrivateKey {
   return reading('private key', () => {
     const container = open(text)
-    return readPlain(decrypt(container, passphrase), container)
+    const plain = decrypt(container, passphrase)
+    try {
+      return readPlain(plain, container)
+    } finally {
+      plain.fill(0)
+    }
   })
 }
 
@@ -63,7 +68,8 @@ function decrypt(
   { cipherName, kdfName, kdfOptions, sealed, tag }: Container,
   passphrase: Buffer | string | undefined,
 ): Buffer {
-  const plain = cipherName === 'none' && kdfName === 'none'
+  // `ssh-keygen -Z none` names a derivation that protects nothing.
+  const plain = cipherName === 'none' && (kdfName === 'none' || kdfName === 'bcrypt')
   const cipher = plain ? undefined : keyCiphers.find(({ name }) => name === cipherName)
   if (tag.length !== (cipher?.tagLength ?? 0)) throw new KeyError('malformed', 'private key has trailing bytes')
   if (plain) return sealed
@@ -101,7 +107,9 @@ function deriveKey(
   salt: Buffer,
   rounds: number,
 ): { key: Buffer; iv: Buffer } {
-  const derived = bcryptPbkdf(Buffer.from(passphrase), salt, rounds, cipher.keyLength + cipher.ivLength)
+  const secret = Buffer.from(passphrase)
+  const derived = bcryptPbkdf(secret, salt, rounds, cipher.keyLength + cipher.ivLength)
+  secret.fill(0)
   return { key: derived.subarray(0, cipher.keyLength), iv: derived.subarray(cipher.keyLength) }
 }
 

@@ -21,14 +21,20 @@ export const keyboardInteractive: AuthMethod = {
   client(context) {
     const { exchange, credentials } = context
     let attempt = 0
+    let asked = false
     return async () => {
       if (!credentials.keyboardInteractive || attempt >= (credentials.passwordPrompts ?? defaultPrompts))
         return undefined
+      // A server that refused without a question has none.
+      if (attempt > 0 && !asked) return undefined
       attempt++
-      sendRequest(context, 'keyboard-interactive', writer => writer.text('').text(''))
+      sendRequest(context, 'keyboard-interactive', writer =>
+        writer.text('').text(credentials.keyboardInteractiveSubmethods ?? ''),
+      )
       for (;;) {
         const received = await exchange.receiveOneOf(UserauthSuccess, UserauthFailure, InfoRequest)
         if (received.name !== 'USERAUTH_INFO_REQUEST') return toOutcome(received)
+        asked = true
         const { name, instruction, prompts } = received.value
         const clean = prompts.map(prompt => ({ text: sanitize(prompt.text), echo: prompt.echo }))
         const answers =

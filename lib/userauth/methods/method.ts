@@ -27,7 +27,8 @@ export type Outcome =
 export interface ServerContext {
   readonly exchange: Exchange
   readonly transport: Transport
-  readonly options: ServerAuthenticationOptions
+  /** Of this user, once a request named one. */
+  options: ServerAuthenticationOptions
   readonly log: Log
   /** Keys of earlier partial successes, none of which proves the user a second time. */
   readonly usedKeys: PublicKey[]
@@ -42,7 +43,12 @@ export interface Proof {
 /** What a server's half concludes. `answered`: a reply is out already and the attempt goes on with another request. */
 export type Conclusion =
   | 'answered'
-  | { readonly verdict: Verdict; readonly proof?: Proof & { readonly publicKey: PublicKey } }
+  | {
+      readonly verdict: Verdict
+      /** What the client showed, proved or not. */
+      readonly shown?: Proof
+      readonly proof?: Proof & { readonly publicKey: PublicKey }
+    }
   /** The client began something else in the middle. */
   | { readonly abandonedFor: UserauthRequestFields }
 

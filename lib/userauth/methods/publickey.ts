@@ -1,7 +1,13 @@
 import { messageOf, sanitize } from '../../errors.ts'
-import { isCertificateAlgorithm, keyTypeOf, signatureAlgorithmOf } from '../../keys/algorithms.ts'
+import {
+  defaultPlainSignatureAlgorithms,
+  isCertificateAlgorithm,
+  keyTypeOf,
+  signatureAlgorithmOf,
+} from '../../keys/algorithms.ts'
+import { parseCertificate } from '../../keys/certificate.ts'
 import { fingerprint } from '../../keys/fingerprint.ts'
-import { parsePublicKey } from '../../keys/public-key.ts'
+import { type PublicKey, parsePublicKey } from '../../keys/public-key.ts'
 import type { Signer } from '../../keys/signer.ts'
 import { Reader } from '../../wire/reader.ts'
 import { encode, type Writer } from '../../wire/writer.ts'
@@ -13,6 +19,8 @@ import {
   type Conclusion,
   connectionService,
   type Outcome,
+  type Proof,
+  type ServerContext,
   sendRequest,
   toOutcome,
 } from './method.ts'
@@ -37,8 +45,8 @@ export const publickey: AuthMethod = {
       }
     }
   },
-  async server({ exchange, transport, options, log, usedKeys }, { user, method, data }): Promise<Conclusion> {
-    const refused: Conclusion = { verdict: { accepted: false } }
+  async server(context, { user, method, data }): Promise<Conclusion> {
+    const { exchange, transport, options, log } = context
     const reader = new Reader(data)
     const signed = reader.boolean()
     const algorithm = reader.text()
@@ -46,41 +54,73 @@ export const publickey: AuthMethod = {
     const hostKey = method === hostboundName ? reader.string() : undefined
     const signature = signed ? reader.string() : undefined
     reader.finish()
-    // Refused before the blob is parsed.
-    if (!options.signatureAlgorithms.includes(algorithm) || isCertificateAlgorithm(algorithm)) {
-      log.debug1?.(`key algorithm ${sanitize(algorithm, true)} is not accepted`)
-      return refused
+    if (hostKey && !hostKey.equals(transport.hostKey)) {
+      log.error(`${hostboundName} packet contained wrong host key`)
+      return { verdict: { accepted: false } }
     }
-    if (hostKey && !hostKey.equals(transport.hostKey)) return refused
-    let key: ReturnType<typeof parsePublicKey>
-    try {
-      key = parsePublicKey(blob)
-    } catch (error) {
-      log.debug1?.(`unusable public key: ${messageOf(error)}`)
-      return refused
-    }
-    if (key.type !== keyTypeOf(algorithm) || usedKeys.some(used => used.equals(key))) return refused
-    const verdict = (await options.authority.publicKey?.(user, key, undefined, algorithm)) ?? {
-      accepted: false as const,
-    }
-    if (!verdict.accepted) return { verdict }
+    const key = usableKey(context, algorithm, blob)
+    if (!key) return { verdict: { accepted: false } }
+    const { publicKey, certificate } = key
+    const refused: Conclusion = { verdict: { accepted: false }, shown: key }
+    const verdict = (await options.authority.publicKey?.(user, publicKey, certificate, algorithm)) ?? refused.verdict
+    if (!verdict.accepted) return refused
     if (!signature) {
       exchange.send(PublicKeyOk, { algorithm, blob })
+      options.attempted?.({ user, method, outcome: 'postponed', ...key, failures: 0 })
       return 'answered'
     }
-    const proved = key.verify(
-      signedData(transport.sessionId, user, method, algorithm, blob, hostKey),
-      signature,
-      algorithm,
-    )
-    if (!proved) {
-      log.info?.(`wrong signature of ${key.label} ${fingerprint(key.blob)}`)
-      return refused
+    const signedBytes = signedData(transport.sessionId, user, method, algorithm, blob, hostKey)
+    const label = signatureAlgorithmOf(algorithm)
+    if (publicKey.verify(signedBytes, signature, label, verdict.signature)) return { verdict, shown: key, proof: key }
+    const name = `${publicKey.label} ${fingerprint(publicKey.blob)}`
+    const untouched = publicKey.verify(signedBytes, signature, label, { touchRequired: false })
+    if (untouched) {
+      const present = publicKey.verify(signedBytes, signature, label)
+      const lack = present ? 'user verification' : 'user presence (authenticator touch)'
+      log.error(`public key ${name} signature for ${sanitize(user, true)} rejected: ${lack} requirement not met`)
+    } else {
+      log.info?.(`wrong signature of ${name}`)
     }
-    return { verdict, proof: { publicKey: key } }
+    return refused
   },
   offered: ({ authority }) => authority.publicKey !== undefined,
 }
+
+/** The key or certificate of a request, when its algorithm, type, size and authority are acceptable at all. */
+function usableKey(
+  { options, log, usedKeys }: ServerContext,
+  algorithm: string,
+  blob: Buffer,
+): (Proof & { readonly publicKey: PublicKey }) | undefined {
+  // Refused before the blob is parsed.
+  if (!options.signatureAlgorithms.includes(algorithm)) {
+    log.info?.(`signature algorithm ${sanitize(algorithm, true)} not in PubkeyAcceptedAlgorithms`)
+    return undefined
+  }
+  try {
+    const certificate = isCertificateAlgorithm(algorithm) ? parseCertificate(blob) : undefined
+    const publicKey = certificate?.publicKey ?? parsePublicKey(blob)
+    if (publicKey.type !== keyTypeOf(algorithm)) {
+      log.error(`key type mismatch for decoded key (received ${publicKey.type}, expected ${algorithm})`)
+    } else if (usedKeys.some(used => used.equals(publicKey))) {
+      log.info?.(`refusing previously-used ${publicKey.label} key`)
+    } else if (certificate && !authorityAlgorithmsOf(options).includes(certificate.signatureAlgorithm)) {
+      log.info?.(`certificate signature algorithm ${certificate.signatureAlgorithm} is not allowed`)
+    } else if (publicKey.type === 'ssh-rsa' && publicKey.bits < (options.requiredRsaBits ?? defaultRsaBits)) {
+      log.info?.(`refusing RSA key: ${publicKey.bits} bits are too few`)
+    } else {
+      return { publicKey, ...(certificate && { certificate }) }
+    }
+  } catch (error) {
+    log.error(`unusable public key: ${messageOf(error)}`)
+  }
+  return undefined
+}
+
+const defaultRsaBits = 1024
+
+const authorityAlgorithmsOf = ({ authorityAlgorithms = defaultPlainSignatureAlgorithms }: ServerContext['options']) =>
+  authorityAlgorithms
 
 /** What a signature covers (RFC 4252 §7). */
 const signedData = (
@@ -101,7 +141,10 @@ const signedData = (
 async function offer(context: ClientContext, signer: Signer): Promise<Outcome | undefined> {
   const { exchange, transport, credentials, log } = context
   const algorithm = chooseAlgorithm(context, signer)
-  const name = `${signer.comment} ${signer.publicKey.label} ${fingerprint(signer.publicKey.blob)}`
+  const { comment, publicKey, certificate, origin } = signer
+  const label = `${publicKey.label}${certificate ? '-CERT' : ''}`
+  const print = fingerprint(publicKey.blob, credentials.fingerprintHash)
+  const name = [comment, label, print, ...(origin ? [origin] : [])].join(' ')
   if (!algorithm) {
     log.debug1?.(`Skipping ${name}: no mutual signature algorithm`)
     return undefined

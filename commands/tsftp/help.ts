@@ -1,0 +1,40 @@
+/** Each command with its arguments, and what it does. */
+const rows: readonly (readonly [string, string])[] = [
+  ['bye', 'End the session'],
+  ['cd [path]', 'Go to a remote directory, or to the first one'],
+  ['chgrp [-h] grp path', 'Give a remote file to another group (-h: a link itself)'],
+  ['chmod [-h] mode path', 'Set the permissions of a remote file'],
+  ['chown [-h] own path', 'Give a remote file to another user'],
+  ['copy oldpath newpath', 'Copy a remote file on the server'],
+  ['cp oldpath newpath', 'The same'],
+  ['df [-hi] [path]', 'Show how full a remote file system is (-i: its inodes)'],
+  ['exit', 'End the session'],
+  ['get [-afpR] remote [local]', 'Fetch files (-a: go on, -f: sync, -p: keep times, -R: trees)'],
+  ['help', 'Show this list'],
+  ['lcd [path]', 'Go to a local directory, or home'],
+  ['lls [ls-options [path]]', 'List a local directory'],
+  ['lmkdir path', 'Make a local directory'],
+  ['ln [-s] oldpath newpath', 'Link a remote file (-s: symbolically)'],
+  ['lpwd', 'Show the local directory'],
+  ['ls [-1afhlnrSt] [path]', 'List a remote directory or files'],
+  ['lumask umask', 'Set the mask of new local files'],
+  ['mkdir path', 'Make a remote directory'],
+  ['progress', 'Turn the progress meter on or off'],
+  ['put [-afpR] local [remote]', 'Send files (flags as of get)'],
+  ['pwd', 'Show the remote directory'],
+  ['quit', 'End the session'],
+  ['reget [-fpR] remote [local]', 'Go on fetching: what is there is verified and kept'],
+  ['rename [-l] oldpath newpath', 'Rename a remote file (-l: never replace one)'],
+  ['reput [-fpR] local [remote]', 'Go on sending: what is there is verified and kept'],
+  ['rm path', 'Delete remote files'],
+  ['rmdir path', 'Delete a remote directory that is empty'],
+  ['symlink oldpath newpath', 'Make a remote symbolic link'],
+  ['version', 'Show the version of the protocol'],
+  ['!command', 'Run a command of this machine'],
+  ['!', 'Run a shell of this machine'],
+  ['?', 'Show this list'],
+]
+
+const column = 35
+
+export const help = `Available commands:\n${rows.map(([usage, text]) => `${usage.padEnd(column)}${text}\n`).join('')}`
