@@ -286,7 +286,8 @@ describe.skipIf(!canAddUsers)('tsshd as root (with useradd, chpasswd and ssh)', 
         ['prohibit-password', 0],
         ['yes', 0],
       ] as const) {
-        const server = await serve(`PermitRootLogin ${value}`, `AuthorizedKeysFile ${keys}`, 'StrictModes no')
+        const settings = [`AuthorizedKeysFile ${keys}`, 'StrictModes no', 'SetEnv SHLVL=1']
+        const server = await serve(`PermitRootLogin ${value}`, ...settings)
         const ran = await server.ssh(root, ['id -u'])
         expect(`${value} ${ran.status}`).toBe(`${value} ${status}`)
         if (status !== 0) await server.logged(/ROOT LOGIN REFUSED FROM 127\.0\.0\.1 port \d+/)

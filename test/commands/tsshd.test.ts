@@ -34,6 +34,8 @@ const config = (...lines: string[]): string => {
     'PermitRootLogin yes',
     'PerSourcePenalties no',
     'PidFile none',
+    // Else shells run the start-up files of whoever runs the tests.
+    `SetEnv HOME=${folder}`,
   ]
   writeFileSync(file, `${[...lines, ...rest].join('\n')}\n`)
   return file
@@ -243,7 +245,17 @@ describe.skipIf(!haveProgram('ssh'))('a server', () => {
     writeFileSync(path('passwords'), entry.stdout, { mode: 0o600 })
     const at = await freePort()
     const server = await foreground(
-      ['-p', String(at), '-e', '--password-file', path('passwords'), '-o', 'PermitRootLogin=yes'],
+      [
+        '-p',
+        String(at),
+        '-e',
+        '--password-file',
+        path('passwords'),
+        '-o',
+        'PermitRootLogin=yes',
+        '-o',
+        `SetEnv=HOME=${folder}`,
+      ],
       { HOME: home },
     )
     await server.logged(/tsshd serves .* on 127\.0\.0\.1 port/)

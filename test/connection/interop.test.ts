@@ -48,6 +48,8 @@ describe.skipIf(!sshd)('our channels and sshd', () => {
         'PermitRootLogin yes',
         'AcceptEnv TSSH_*',
         'Subsystem shout tr a-z A-Z',
+        // Else bash runs the start-up file of whoever runs the tests.
+        'SetEnv SHLVL=1',
         '',
       ].join('\n'),
     )

@@ -31,6 +31,9 @@ const server = spawn(
     `AuthorizedKeysFile=${path('authorized_keys')}`,
     '-o',
     'StrictModes=no',
+    // The time shown is tssh's, not that of the account's ~/.bashrc, which bash leaves out below another shell.
+    '-o',
+    'SetEnv=SHLVL=1',
   ],
   { stdio: ['ignore', 'ignore', 'pipe'] },
 )

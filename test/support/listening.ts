@@ -11,7 +11,7 @@ import { silentLog } from '../../lib/log.ts'
 import { type ListenOptions, listen, type SshServer } from '../../src/api/server.ts'
 import { ownAccount } from '../../src/net/accounts.ts'
 
-/** A server of ours on loopback, with keys of its own in a temporary folder. */
+/** A server of ours on loopback, with keys of its own in a temporary folder, which is the user's home too. */
 export interface Listening {
   readonly server: SshServer
   readonly folder: string
@@ -37,7 +37,8 @@ export async function startListening(options: Partial<ListenOptions> = {}): Prom
     generateKey('rsa', 2048),
   ]
   const userKey = generateKey('ed25519', undefined, 'test key')
-  const account = ownAccount()
+  // The start-up files of whoever runs the tests stay out of their sessions: one of them may take seconds, or a lock.
+  const account = { ...ownAccount(), home: folder }
   const lines: string[] = []
   const server = await listen({
     hostKeys: hostKeys.map(key => keySigner(key)),

@@ -88,6 +88,8 @@ export async function startTsshd(config: readonly string[] = []): Promise<Runnin
     'PidFile none',
     'PerSourcePenalties no',
     'LogLevel DEBUG1',
+    // Else shells run the start-up files of whoever runs the tests, and bash does for every command.
+    `SetEnv HOME=${folder}`,
   ]
   writeFileSync(path('sshd_config'), `${lines.join('\n')}\n`)
   const port = await freePort()
