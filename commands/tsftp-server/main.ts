@@ -10,7 +10,7 @@ import { type Account, ownAccount } from '../../src/net/accounts.ts'
 import { LocalFileSystem } from '../../src/net/local-filesystem.ts'
 import { stdioStream } from '../../src/net/stdio-stream.ts'
 import { expandTilde, expandTokens } from '../../src/openssh/tokens.ts'
-import { parseSftpServerFlags, type SftpServerFlags } from '../../src/sftp/server-options.ts'
+import { handleLimit, parseSftpServerFlags, type SftpServerFlags } from '../../src/sftp/server-options.ts'
 import { reasonText } from '../../src/sftp/texts.ts'
 
 export { run } from '../../src/command/run.ts'
@@ -75,7 +75,11 @@ async function serve(flags: SftpServerFlags, account: Account, log: Log): Promis
   log.info?.(`session opened for local user ${account.name} from [${address}]`)
   if (flags.startDirectory !== undefined) enter(flags.startDirectory, account, log)
   const files = loggingFileSystem(new LocalFileSystem(), log)
-  const server = new SftpServer(stdioStream(process.stdin, process.stdout), files, { ...flags.server, log })
+  const server = new SftpServer(stdioStream(process.stdin, process.stdout), files, {
+    ...flags.server,
+    maximumHandles: handleLimit(),
+    log,
+  })
   const failure = await server.closed
   log.info?.(`session closed for local user ${account.name} from [${address}]`)
   // The client is gone, whether it said so or not.

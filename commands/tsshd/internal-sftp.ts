@@ -7,7 +7,7 @@ import type { ByteStream } from '../../lib/wire/byte-stream.ts'
 import type { Account } from '../../src/net/accounts.ts'
 import { LocalFileSystem } from '../../src/net/local-filesystem.ts'
 import { expandTilde, expandTokens } from '../../src/openssh/tokens.ts'
-import { parseSftpServerFlags, splitWords } from '../../src/sftp/server-options.ts'
+import { handleLimit, parseSftpServerFlags, splitWords } from '../../src/sftp/server-options.ts'
 
 /** The program's name in Subsystem and ForceCommand that means the server inside tsshd. */
 const program = 'internal-sftp'
@@ -61,7 +61,7 @@ export function serveInternalSftp(
   // AsyncSSH sends the paths of SYMLINK in OpenSSH's order only to servers that call themselves so.
   const symlinkOrder = /^SSH-2\.0-AsyncSSH/.test(session.connection.transport.peerIdentification) ? 'draft' : 'openssh'
   const logged = loggingFileSystem(files, log)
-  const server = new SftpServer(stream, logged, { ...flags.server, symlinkOrder, log })
+  const server = new SftpServer(stream, logged, { ...flags.server, maximumHandles: handleLimit(), symlinkOrder, log })
   session.attach({
     data: data => stream.sink.data(data),
     eof: () => stream.sink.eof?.(),

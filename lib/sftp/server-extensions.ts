@@ -175,12 +175,12 @@ export const extensionRows: ReadonlyMap<string, AnyExtensionRow> = new Map([
   [ext.checkFileAnnouncement, rows.find(entry => entry.extension(3).name === ext.checkFileHandle.name)!],
 ])
 
-/** `~`, `~/x` and `~user/x` as a path that `realpath` takes. */
+/** `~`, `~/x` and `~user/x` as a path that `realpath` takes; to sftp-server one's own home is where paths begin. */
 async function expand(path: string, files: FileSystem): Promise<string> {
   if (!path.startsWith('~')) return path
   const slash = path.indexOf('/')
   const user = slash < 0 ? path.slice(1) : path.slice(1, slash)
-  const home = await supported(files.homeDirectory?.(user))
+  const home = user === '' ? await files.realpath('.') : await supported(files.homeDirectory?.(user))
   return slash < 0 ? home : home + path.slice(slash)
 }
 

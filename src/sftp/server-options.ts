@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import type { SftpServerOptions } from '../../lib/sftp/server.ts'
 import { syslogFacilities } from '../openssh/values.ts'
 
@@ -72,6 +73,21 @@ function interpret(values: ReadonlyMap<string, string>): SftpServerFlags | { rea
     umask: umask === undefined ? undefined : Number.parseInt(umask, 8),
     queryRequests: query !== undefined,
     server: { readOnly: values.has('R'), ...(allowed && { allowed }), ...(denied && { denied }) },
+  }
+}
+
+/** Most files and directories that a client may have open. */
+const mostHandles = 1000
+/** Descriptors that the process itself may need. */
+const ownDescriptors = 32
+
+/** How many handles a server of this process may give out: what is promised must be there. */
+export function handleLimit(): number {
+  try {
+    const [, limit] = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1')) ?? []
+    return limit === undefined ? mostHandles : Math.max(1, Math.min(mostHandles, Number(limit) - ownDescriptors))
+  } catch {
+    return mostHandles
   }
 }
 

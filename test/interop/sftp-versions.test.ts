@@ -1,4 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import {
   existsSync,
   lstatSync,
@@ -16,6 +17,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { checkFileHandle, checkFileName } from '../../lib/sftp/extensions.ts'
 import { connect } from '../../src/api/client.ts'
 import { runProgram } from '../support/listening.ts'
 import { haveProgram } from '../support/programs.ts'
@@ -116,6 +118,7 @@ describe.skipIf(!haveProftpd)('our client and ProFTPD (needs proftpd-mod-crypto 
       `SFTPHostKey ${at('host')}`,
       `SFTPAuthorizedUserKeys file:${at('authorized')}`,
       'SFTPAuthMethods publickey',
+      'SFTPExtensions +vendorID',
       'AllowOverwrite on',
       'AllowStoreRestart on',
     ]
@@ -178,6 +181,21 @@ describe.skipIf(!haveProftpd)('our client and ProFTPD (needs proftpd-mod-crypto 
     await sftp.utime(`${up}/taken`, 1_000_000_000, 1_000_000_001)
     expect(statSync(`${up}/taken`)).toMatchObject({ size: 10, mtimeMs: 1_000_000_001_000 })
     expect((await sftp.statvfs(up)).blockSize).toBeGreaterThan(0)
+    const { session } = sftp
+    expect(session.vendor).toMatchObject({ product: 'mod_sftp' })
+    const file = await sftp.open(`${up}/sub/with space`)
+    // It answers check-file but does not announce it, so that the checksums of transfers do without.
+    expect(await file.checksum('sha256', 0, 1)).toBeUndefined()
+    for (const algorithm of ['sha256', 'sha1', 'md5']) {
+      const request = { algorithms: algorithm, offset: 0, length: 1, blockSize: 0 }
+      const hash = { algorithm, hashes: createHash(algorithm).update('x').digest() }
+      expect(await session.askAnyway(checkFileHandle, { ...request, handle: file.handle })).toEqual(hash)
+      const ofName = { ...request, path: `${up}/sub/with space` }
+      expect(await session.askAnyway(checkFileName, ofName)).toEqual(hash)
+    }
+    expect((await file.statvfs()).blockSize).toBeGreaterThan(0)
+    await file.sync()
+    await file.close()
     await expect(sftp.stat(`${up}/none`)).rejects.toMatchObject({ code: 'no-such-file' })
     await sftp.rmtree(up)
     expect(existsSync(up)).toBe(false)
