@@ -1,4 +1,14 @@
-import { closeSync, createReadStream, existsSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  createReadStream,
+  existsSync,
+  openSync,
+  ReadStream,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeSync,
+} from 'node:fs'
 import { createInterface } from 'node:readline'
 import { randomOdd } from '../../lib/crypto/prime.ts'
 import {
@@ -64,8 +74,7 @@ function openOutput(path: string, flags: 'w' | 'a'): number {
   }
 }
 
-const stamp = (): string => {
-  const date = new Date()
+const stamp = (date = new Date()): string => {
   return `${date.toDateString().slice(0, -5).replace(/ 0/, '  ')} ${date.toTimeString().slice(0, 8)} ${date.getFullYear()}`
 }
 
@@ -166,12 +175,17 @@ async function screen(run: ScreenRun, file: string | undefined, output: number):
   const from = Math.max(run.startLine, readCheckpoint(run.checkpoint))
   const end = run.lines === 0 ? Number.POSITIVE_INFINITY : run.startLine + run.lines
   const began = Date.now()
+  let told = began
   let [at, candidates, found] = [0, 0, 0]
   for await (const text of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
     if (at >= end) break
     at++
     if (at <= from) continue
     if (run.checkpoint !== undefined) replaceFile(run.checkpoint, `${at}\n`)
+    if (Date.now() - told >= progressEvery) {
+      told = Date.now()
+      complain(progressLine({ processed: at - from, total: totalOf(input, from, end), began }))
+    }
     const candidate = parseModulusLine(text)
     const result = candidate ? screenCandidate(candidate, run) : 'no-candidate'
     if (result === 'no-candidate') continue
@@ -183,6 +197,45 @@ async function screen(run: ScreenRun, file: string | undefined, output: number):
   if (run.checkpoint !== undefined) rmSync(run.checkpoint, { force: true })
   const seconds = Math.floor((Date.now() - began) / 1000)
   complain(`${stamp()} Found ${found} safe primes of ${candidates} candidates in ${seconds} seconds`)
+}
+
+/** Milliseconds between two lines that say how far a screening is. */
+const progressEvery = 300_000
+
+/** How many lines are to be screened, if a file says so. */
+function totalOf(input: NodeJS.ReadableStream, from: number, end: number): number | undefined {
+  if (end !== Number.POSITIVE_INFINITY) return end - from
+  return input instanceof ReadStream ? countLines(String(input.path)) - from : undefined
+}
+
+function countLines(path: string): number {
+  const [file, room] = [openSync(path, 'r'), Buffer.alloc(1 << 16)]
+  let lines = 0
+  for (let bytes = readSync(file, room); bytes > 0; bytes = readSync(file, room)) {
+    for (let at = room.indexOf('\n'); at >= 0 && at < bytes; at = room.indexOf('\n', at + 1)) lines++
+  }
+  closeSync(file)
+  return lines
+}
+
+/** Days, hours and minutes. */
+function duration(seconds: number): string {
+  const minutes = Math.floor(seconds / 60)
+  const days = Math.floor(minutes / 1440)
+  const clock = `${Math.floor(minutes / 60) % 24}:${String(minutes % 60).padStart(2, '0')}`
+  return days > 0 ? `${days}d ${clock}` : clock
+}
+
+/** How far a screening is, as ssh-keygen says it. */
+export function progressLine(
+  { processed, total, began }: { processed: number; total: number | undefined; began: number },
+  now = new Date(),
+): string {
+  const seconds = Math.floor((now.getTime() - began) / 1000)
+  if (total === undefined) return `${stamp(now)} processed ${processed} in ${duration(seconds)}`
+  const rest = Math.floor((seconds / processed) * (total - processed))
+  const percent = Math.floor((100 * processed) / total)
+  return `${stamp(now)} processed ${processed} of ${total} (${percent}%) in ${duration(seconds)}, ETA ${duration(rest)}`
 }
 
 /** How far an earlier run came. */

@@ -19,17 +19,20 @@ export async function printRecords(settings: Settings): Promise<number> {
   return fatal(file === undefined ? 'no keys found.' : `${file}: No such file or directory`)
 }
 
-function wantedHashes(options: readonly string[]): SshfpHash[] {
-  const known = Object.keys(sshfpHashes) as SshfpHash[]
-  let wanted = known
+/** Hashes that may be asked for. A record exists for some of them only. */
+const knownHashes = ['md5', 'sha1', 'sha256', 'sha384', 'sha512']
+
+function wantedHashes(options: readonly string[]): SshfpHash[] | undefined {
+  const printable = Object.keys(sshfpHashes) as SshfpHash[]
+  let wanted = printable
   for (const option of options) {
     const [, name] = /^hashalg=(.*)$/i.exec(option) ?? []
     if (name === undefined) {
       complain(`Invalid option "${option}"`)
-      return []
+      return undefined
     }
-    wanted = known.filter(hash => hash === name.toLowerCase())
-    if (wanted.length === 0) fatal('Unsupported hash algorithm')
+    if (!knownHashes.includes(name.toLowerCase())) fatal('Unsupported hash algorithm')
+    wanted = printable.filter(hash => hash === name.toLowerCase())
   }
   return wanted
 }
@@ -37,11 +40,12 @@ function wantedHashes(options: readonly string[]): SshfpHash[] {
 /** @returns false when there is no such file */
 async function printKey(path: string, host: string, { flags, options }: Settings): Promise<boolean> {
   const hashes = wantedHashes(options)
+  if (!hashes) return true
   try {
     statSync(path)
     const { key, certificate } = await loadPublic(path)
     const records = certificate ? [] : hashes.flatMap(kind => sshfpRecord(key, kind) ?? [])
-    if (records.length === 0 && hashes.length > 0) complain('unsupported algorithm and/or digest_type')
+    if (records.length === 0) complain('unsupported algorithm and/or digest_type')
     for (const record of records) print(`${formatSshfp(host, record, flags.has('g'))}\n`)
     return true
   } catch (error) {

@@ -15,6 +15,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { progressLine } from '../../commands/tssh-keygen/moduli.ts'
 import { keygen, keygenOutput, oursPath } from '../support/keygen.ts'
 import { runProgram } from '../support/listening.ts'
 import { haveProgram } from '../support/programs.ts'
@@ -205,4 +206,35 @@ test('every fatal error is one line without a stack', async () => {
     const { status, stderr } = await keygen('ours', args, { cwd: folder })
     expect([args, status !== 0, / at /.test(stderr)]).toEqual([args, true, false])
   }
+})
+
+test('-r -O hashalg=: only this hash; others that ssh-keygen knows have no record, and unknown ones are refused', async () => {
+  await ours('-q', '-t', 'ed25519', '-N', '', '-f', path('records'))
+  const records = (...options: string[]) =>
+    keygen('ours', ['-r', 'host', '-f', path('records.pub'), ...options.flatMap(option => ['-O', option])], {
+      cwd: folder,
+    })
+  const [sha1, sha256] = (await records()).stdout.trim().split('\n')
+  expect(await records('hashalg=SHA1')).toMatchObject({ status: 0, stdout: `${sha1}\n`, stderr: '' })
+  expect(await records('HashAlg=sha256')).toMatchObject({ status: 0, stdout: `${sha256}\n`, stderr: '' })
+  for (const hash of ['md5', 'sha384', 'sha512'])
+    expect(await records(`hashalg=${hash}`)).toMatchObject({
+      status: 0,
+      stdout: '',
+      stderr: 'unsupported algorithm and/or digest_type\n',
+    })
+  const unknown = await records('hashalg=sha3')
+  expect(unknown).toMatchObject({ status: 255, stdout: '', stderr: 'Unsupported hash algorithm\n' })
+  expect(await records('hash=sha1')).toMatchObject({ status: 0, stdout: '', stderr: 'Invalid option "hash=sha1"\n' })
+})
+
+test('how far a screening of moduli is', () => {
+  const at = new Date(2026, 2, 5, 7, 8, 9)
+  const after = (seconds: number) => ({ began: at.getTime() - seconds * 1000 })
+  const say = (seconds: number, processed: number, total?: number) =>
+    progressLine({ ...after(seconds), processed, total }, at)
+  // 100 of 400 lines in five minutes: the other 300 take fifteen.
+  expect(say(300, 100, 400)).toBe('Thu Mar  5 07:08:09 2026 processed 100 of 400 (25%) in 0:05, ETA 0:15')
+  expect(say(26 * 3600 + 120, 1, 3)).toBe('Thu Mar  5 07:08:09 2026 processed 1 of 3 (33%) in 1d 2:02, ETA 2d 4:04')
+  expect(say(7200, 12)).toBe('Thu Mar  5 07:08:09 2026 processed 12 in 2:00')
 })
