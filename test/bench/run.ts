@@ -8,6 +8,7 @@ import { bulk, rekey } from './bulk.ts'
 import { exec, start } from './commands.ts'
 import { far, files } from './files.ts'
 import { forwards } from './forwards.ts'
+import { agent, keys } from './keys.ts'
 import { type Ground, prepareGround } from './peers.ts'
 import { logins, memory } from './servers.ts'
 
@@ -15,6 +16,8 @@ import { logins, memory } from './servers.ts'
 const sections: Readonly<Record<string, (ground: Ground, quick: boolean) => Promise<readonly unknown[]>>> = {
   start,
   exec,
+  keys,
+  agent,
   bulk,
   rekey,
   forwards,
