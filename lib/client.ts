@@ -3,7 +3,8 @@ import { deferred, type Engine } from './engine.ts'
 import { AuthenticationError, SshError } from './errors.ts'
 import type { Log } from './log.ts'
 import { type ClientTransportOptions, createTransport, type Transport } from './transport/transport.ts'
-import { type ClientAuthentication, type Credentials, createClientAuthenticator } from './userauth/client.ts'
+import { type ClientAuthentication, createClientAuthenticator } from './userauth/client.ts'
+import type { Credentials } from './userauth/credentials.ts'
 
 export interface ClientOptions {
   readonly transport: Omit<ClientTransportOptions, 'role' | 'handlers' | 'log'>

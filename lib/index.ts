@@ -29,11 +29,7 @@ export type {
   RekeyLimit,
   Transport,
 } from './transport/transport.ts'
-export type { AuthPrompt, ClientAuthentication, Credentials } from './userauth/client.ts'
-export type {
-  Authority,
-  Permissions,
-  ServerAuthentication,
-  ServerAuthenticationOptions,
-  Verdict,
-} from './userauth/server.ts'
+export type { Authority, ServerAuthentication, ServerAuthenticationOptions, Verdict } from './userauth/authority.ts'
+export type { ClientAuthentication } from './userauth/client.ts'
+export type { AuthPrompt, Credentials } from './userauth/credentials.ts'
+export type { Permissions } from './userauth/permissions.ts'

@@ -3,11 +3,8 @@ import { deferred, type Engine } from './engine.ts'
 import type { SshError } from './errors.ts'
 import type { Log } from './log.ts'
 import { createTransport, type ServerTransportOptions, type Transport } from './transport/transport.ts'
-import {
-  createServerAuthenticator,
-  type ServerAuthentication,
-  type ServerAuthenticationOptions,
-} from './userauth/server.ts'
+import type { ServerAuthentication, ServerAuthenticationOptions } from './userauth/authority.ts'
+import { createServerAuthenticator } from './userauth/server.ts'
 
 export interface ServerOptions {
   readonly transport: Omit<ServerTransportOptions, 'role' | 'handlers' | 'log' | 'signatureAlgorithms'>

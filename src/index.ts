@@ -25,8 +25,9 @@ export { keySigner, type Signer } from '../lib/keys/signer.ts'
 export type { Log } from '../lib/log.ts'
 export type { ServerLogin } from '../lib/server.ts'
 export type { CopyOptions, SftpClient } from '../lib/sftp/client.ts'
-export type { Credentials } from '../lib/userauth/client.ts'
-export type { Authority, Permissions, ServerAuthentication, Verdict } from '../lib/userauth/server.ts'
+export type { Authority, ServerAuthentication, Verdict } from '../lib/userauth/authority.ts'
+export type { Credentials } from '../lib/userauth/credentials.ts'
+export type { Permissions } from '../lib/userauth/permissions.ts'
 export {
   type CompletedProcess,
   type ConnectOptions,

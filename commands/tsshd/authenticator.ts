@@ -8,7 +8,7 @@ import type {
   ServerAuthenticationOptions,
   UserOptions,
   Verdict,
-} from '../../lib/userauth/server.ts'
+} from '../../lib/userauth/authority.ts'
 import type { Peer } from '../../src/api/server.ts'
 import { type Account, findAccount } from '../../src/net/accounts.ts'
 import type { SshdOptions } from '../../src/openssh/sshd-config.ts'

@@ -3,7 +3,7 @@ import type { Certificate } from '../../lib/keys/certificate.ts'
 import { type FingerprintHash, fingerprint } from '../../lib/keys/fingerprint.ts'
 import { type PublicKey, parsePublicKeyLine } from '../../lib/keys/public-key.ts'
 import type { Log } from '../../lib/log.ts'
-import type { Verdict } from '../../lib/userauth/server.ts'
+import type { Verdict } from '../../lib/userauth/authority.ts'
 import type { Peer } from '../../src/api/server.ts'
 import type { Account } from '../../src/net/accounts.ts'
 import {

@@ -1,7 +1,7 @@
 import type { Certificate } from '../../lib/keys/certificate.ts'
 import type { PublicKey } from '../../lib/keys/public-key.ts'
 import { type Log, silentLog } from '../../lib/log.ts'
-import type { Authority, Verdict } from '../../lib/userauth/server.ts'
+import type { Authority, Verdict } from '../../lib/userauth/authority.ts'
 import type { Peer } from '../../src/api/server.ts'
 import type { Account } from '../../src/net/accounts.ts'
 import type { SshdOptions } from '../../src/openssh/sshd-config.ts'

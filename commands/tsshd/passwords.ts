@@ -1,6 +1,6 @@
 import { messageOf } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
-import type { KeyboardInteractiveDialogue } from '../../lib/userauth/server.ts'
+import type { KeyboardInteractiveDialogue } from '../../lib/userauth/authority.ts'
 import type { PamMessage } from '../../src/native/pam.ts'
 import type { SshdOptions } from '../../src/openssh/sshd-config.ts'
 import { type PamOutcome, runPam } from './pam-helper.ts'

@@ -1,4 +1,18 @@
-import type { Permissions } from './server.ts'
+/** What a login may do: from authorized_keys options and certificate extensions, the stricter rule of each. */
+export interface Permissions {
+  readonly forceCommand?: string
+  readonly environment?: ReadonlyMap<string, string>
+  readonly pty?: boolean
+  readonly userRc?: boolean
+  readonly x11Forwarding?: boolean
+  readonly agentForwarding?: boolean
+  readonly portForwarding?: boolean
+  /** Tunnel devices; which of them is given, says `tunnel`. */
+  readonly tunnels?: boolean
+  readonly permitOpen?: readonly string[]
+  readonly permitListen?: readonly string[]
+  readonly tunnel?: number
+}
 
 /**
  * What a login may do that took several methods: the stricter rule of each, since every factor's restrictions stand. An

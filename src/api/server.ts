@@ -14,7 +14,7 @@ import type { Signer } from '../../lib/keys/signer.ts'
 import { type Log, silentLog } from '../../lib/log.ts'
 import { openServer, type ServerLogin } from '../../lib/server.ts'
 import type { RekeyLimit, ServerTransportOptions } from '../../lib/transport/transport.ts'
-import type { ServerAuthentication, ServerAuthenticationOptions } from '../../lib/userauth/server.ts'
+import type { ServerAuthentication, ServerAuthenticationOptions } from '../../lib/userauth/authority.ts'
 import { softwareVersion } from '../command/version.ts'
 import { joinStream } from '../net/socket.ts'
 

@@ -1,5 +1,5 @@
 import type { HostKeyEvidence } from '../../lib/transport/transport.ts'
-import type { Credentials } from '../../lib/userauth/client.ts'
+import type { Credentials } from '../../lib/userauth/credentials.ts'
 import { type IdentityOptions, identities } from '../identity/identities.ts'
 import { agentPathOf } from '../net/agent-socket.ts'
 import { expandConfigPath, type SshConfig } from '../openssh/resolve-ssh-config.ts'

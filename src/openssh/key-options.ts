@@ -1,6 +1,7 @@
 import type { Certificate } from '../../lib/keys/certificate.ts'
 import { readCertificateOptions } from '../../lib/keys/certificate-check.ts'
-import type { Permissions, Verdict } from '../../lib/userauth/server.ts'
+import type { Verdict } from '../../lib/userauth/authority.ts'
+import type { Permissions } from '../../lib/userauth/permissions.ts'
 import { parseAbsoluteTime } from './absolute-time.ts'
 import { parsePermittedAddress } from './permitted-address.ts'
 

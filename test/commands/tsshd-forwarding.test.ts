@@ -18,7 +18,7 @@ import { directTcpip } from '../../lib/connection/types/direct-tcpip.ts'
 import { forwardedStreamlocal } from '../../lib/connection/types/forwarded-streamlocal.ts'
 import { forwardedTcpip } from '../../lib/connection/types/forwarded-tcpip.ts'
 import { tun } from '../../lib/connection/types/tun.ts'
-import type { Permissions } from '../../lib/userauth/server.ts'
+import type { Permissions } from '../../lib/userauth/permissions.ts'
 import { loadSshdConfig } from '../../src/openssh/load.ts'
 import { enginePair } from '../support/engine-pair.ts'
 

@@ -4,8 +4,8 @@ import { openClient } from '../../lib/client.ts'
 import { generateKey } from '../../lib/keys/private-key.ts'
 import { keySigner } from '../../lib/keys/signer.ts'
 import { openServer } from '../../lib/server.ts'
-import type { Credentials } from '../../lib/userauth/client.ts'
-import type { ServerAuthenticationOptions } from '../../lib/userauth/server.ts'
+import type { ServerAuthenticationOptions } from '../../lib/userauth/authority.ts'
+import type { Credentials } from '../../lib/userauth/credentials.ts'
 import { type Chunking, single, straddling, Wire, whole } from '../support/transport-pair.ts'
 
 const hostKey = keySigner(generateKey('ed25519'))

@@ -11,7 +11,7 @@ import type {
   Authority,
   ServerAuthenticationOptions,
   Verdict,
-} from '../../lib/userauth/server.ts'
+} from '../../lib/userauth/authority.ts'
 import { encode } from '../../lib/wire/writer.ts'
 import { joined } from './helpers.ts'
 

@@ -7,13 +7,11 @@ import type { Signer } from '../../lib/keys/signer.ts'
 import type { Log } from '../../lib/log.ts'
 import { ServiceAccept, ServiceRequest } from '../../lib/transport/messages.ts'
 import type { NegotiatedAlgorithms, Transport } from '../../lib/transport/transport.ts'
-import { type ClientAuthentication, type Credentials, createClientAuthenticator } from '../../lib/userauth/client.ts'
+import type { ServerAuthentication, ServerAuthenticationOptions } from '../../lib/userauth/authority.ts'
+import { type ClientAuthentication, createClientAuthenticator } from '../../lib/userauth/client.ts'
+import type { Credentials } from '../../lib/userauth/credentials.ts'
 import * as messages from '../../lib/userauth/messages.ts'
-import {
-  createServerAuthenticator,
-  type ServerAuthentication,
-  type ServerAuthenticationOptions,
-} from '../../lib/userauth/server.ts'
+import { createServerAuthenticator } from '../../lib/userauth/server.ts'
 import type { AnyMessage, Message } from '../../lib/wire/message.ts'
 import { encode, Writer } from '../../lib/wire/writer.ts'
 

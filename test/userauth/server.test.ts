@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { DisconnectError, ProtocolError, SshError } from '../../lib/errors.ts'
 import { generateKey } from '../../lib/keys/private-key.ts'
 import { ServiceAccept, ServiceRequest } from '../../lib/transport/messages.ts'
+import type { Authority, Verdict } from '../../lib/userauth/authority.ts'
 import {
   InfoRequest,
   InfoResponse,
@@ -11,7 +12,6 @@ import {
   UserauthFailure,
   UserauthSuccess,
 } from '../../lib/userauth/messages.ts'
-import type { Authority, Verdict } from '../../lib/userauth/server.ts'
 import type { Writer } from '../../lib/wire/writer.ts'
 import { dice, hostKey, rawKey, type ScriptedServer, serverOf, signedBytes, sshString } from './helpers.ts'
 

@@ -1,5 +1,5 @@
 import { matchWildcards } from '../../../lib/keys/wildcards.ts'
-import type { Permissions } from '../../../lib/userauth/server.ts'
+import type { Permissions } from '../../../lib/userauth/permissions.ts'
 import { type PermittedAddress, parsePermittedAddress } from '../../../src/openssh/permitted-address.ts'
 import type { SshdOptions } from '../../../src/openssh/sshd-config.ts'
 

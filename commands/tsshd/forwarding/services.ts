@@ -1,7 +1,7 @@
 import type { Server, Socket } from 'node:net'
 import type { ChannelAcceptor, Connection, GlobalRequestHandler } from '../../../lib/connection/connection.ts'
 import type { Log } from '../../../lib/log.ts'
-import type { Permissions } from '../../../lib/userauth/server.ts'
+import type { Permissions } from '../../../lib/userauth/permissions.ts'
 import type { Peer } from '../../../src/api/server.ts'
 import type { SshdOptions } from '../../../src/openssh/sshd-config.ts'
 import { type AgentForwarding, agentForwarding } from './agent.ts'

@@ -5,9 +5,9 @@ import type { Transport } from '../../transport/transport.ts'
 import type { Exchange } from '../../wire/exchange.ts'
 import type { Writer } from '../../wire/writer.ts'
 import { encode } from '../../wire/writer.ts'
-import type { Credentials } from '../client.ts'
+import type { ServerAuthenticationOptions, Verdict } from '../authority.ts'
+import type { Credentials } from '../credentials.ts'
 import { UserauthFailure, UserauthRequest, type UserauthRequestFields, UserauthSuccess } from '../messages.ts'
-import type { ServerAuthenticationOptions, Verdict } from '../server.ts'
 
 /** The service that is asked for: the connection protocol. */
 export const connectionService = 'ssh-connection'
