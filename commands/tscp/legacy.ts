@@ -1,5 +1,5 @@
 import { messageOf } from '../../lib/errors.ts'
-import { Dialogue } from '../../lib/scp/dialogue.ts'
+import { Dialogue, ScpError } from '../../lib/scp/dialogue.ts'
 import type { Meter } from '../../lib/scp/meter.ts'
 import { receiveFiles } from '../../lib/scp/sink.ts'
 import { sendFiles } from '../../lib/scp/source.ts'
@@ -33,6 +33,9 @@ async function startFar({ signal }: CopyContext, host: FileHost, command: string
   return far
 }
 
+/** What went wrong, without the program's name that the other side puts before its words. */
+const farText = (error: Error): string => messageOf(error).replace(/^scp: /, '')
+
 /** Counts failures and shows them once. */
 function failures({ reporter }: CopyContext) {
   let count = 0
@@ -42,8 +45,10 @@ function failures({ reporter }: CopyContext) {
     },
     add(error: Error, path: string): void {
       count++
-      const text = messageOf(error).replace(/^scp: /, '')
-      reporter.failed(path, path === '' || text.startsWith(path) ? text : `${path}: ${text}`)
+      const text = farText(error)
+      // The other side names what it means.
+      const isWhole = path === '' || error instanceof ScpError || text.startsWith(path)
+      reporter.failed(path, isWhole ? text : `${path}: ${text}`)
     },
   }
 }
@@ -100,7 +105,7 @@ export async function download(
   const meter = meterOf(context)
   const far = await startFar(context, host, farCommand(context, 'f', path))
   const failed = failures(context)
-  const accepts = invocation.checkNames ? namesAskedFor(path) : undefined
+  const accepts = invocation.checkNames ? namesAskedFor(path, invocation.recursive) : undefined
   await receiveFiles(new Dialogue(far.stream), new LocalFileSystem(), target, {
     recursive: invocation.recursive,
     preserve: invocation.preserve,
@@ -156,12 +161,13 @@ const statusOf = (exit: number | undefined): number => (exit === 0 ? 0 : 1)
 
 /**
  * Whether a name is one that the operand can have asked for: its last component after brace expansion, as a pattern.
- * Undefined when only the far shell knows, as with `~` or a path that ends in a slash.
+ * Undefined when only the far shell knows and a tree is asked for, as with `~`, `$X` or a path that ends in `..`: of single
+ * files, scp takes none whose name it cannot tell.
  */
-export function namesAskedFor(path: string): ((name: string) => boolean) | undefined {
+export function namesAskedFor(path: string, recursive: boolean): ((name: string) => boolean) | undefined {
   const patterns = expandBraces(path).map(text => text.replace(/\/+$/, '').split('/').at(-1)!)
-  if (patterns.some(pattern => pattern === '' || pattern === '.' || pattern === '..' || /^~|[$`]/.test(pattern))) {
-    return undefined
-  }
+  const isUnknown = (pattern: string): boolean =>
+    pattern === '' || pattern === '.' || pattern === '..' || /^~|[$`]/.test(pattern)
+  if (recursive && patterns.some(isUnknown)) return undefined
   return name => patterns.some(pattern => pattern === name || matchName(pattern, name))
 }

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { SshError } from '../../lib/errors.ts'
+import { ScpError } from '../../lib/scp/dialogue.ts'
 import { SftpError } from '../../lib/sftp/status.ts'
 import { CommandError } from '../../src/command/errors.ts'
 import { defineMain } from '../../src/command/run.ts'
@@ -51,9 +52,12 @@ async function copyAll(context: CopyContext): Promise<number> {
     } catch (error) {
       // Another source may come from a host that works; a target that does not work ends all.
       if (signal.aborted && error instanceof SshError) break
-      if (!(error instanceof SshError) || target.kind === 'remote') throw error
-      reporter.error(error instanceof CommandError ? error.message : `tscp: ${error.message}`)
+      const endsAll = target.kind === 'remote'
+      // The old protocol's failures are 1, a lost connection too.
+      if (!(error instanceof SshError) || (endsAll && !(error instanceof ScpError))) throw error
+      reporter.error(error instanceof CommandError ? error.message : `tscp: ${error.message.replace(/^scp: /, '')}`)
       status = Math.max(status, isLoss(error) ? 255 : 1)
+      if (endsAll) break
     }
   }
   return signal.aborted ? 1 : status

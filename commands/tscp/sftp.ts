@@ -114,7 +114,8 @@ async function copyTree(
   const { invocation, reporter, signal } = context
   const type = await again(context, from, to, () => typeOf(from.files, source))
   if (type !== 'file' && !(type === 'directory' && invocation.recursive)) {
-    const text = from.kind === 'local' ? `local "${visible(source)}" is not` : `download ${visible(source)}: not`
+    const marked = type === 'directory' && !source.endsWith('/') ? `${source}/` : source
+    const text = from.kind === 'local' ? `local "${visible(source)}" is not` : `download ${visible(marked)}: not`
     reporter.failed(source, `${text} a regular file`)
     return false
   }

@@ -1,4 +1,4 @@
-import { SshError, sanitize } from '../errors.ts'
+import { messageOf, SshError, sanitize } from '../errors.ts'
 import type { ByteStream } from '../wire/byte-stream.ts'
 
 /**
@@ -26,14 +26,18 @@ const fatal = 2
 export class Dialogue {
   readonly #stream: ByteStream
   readonly #received: Buffer[] = []
-  #state: 'open' | 'ended' = 'open'
+  /** `half`: nothing more comes, though the other side may still read. */
+  #state: 'open' | 'half' | 'ended' = 'open'
+  /** Why the stream ended, when it did not end by itself. */
+  #reason: Error | undefined
   #wakeReader: (() => void) | undefined
   #wakeWriter: (() => void) | undefined
 
   constructor(stream: ByteStream) {
     this.#stream = stream
-    const end = (): void => {
+    const end = (reason?: Error): void => {
       this.#state = 'ended'
+      this.#reason ??= reason
       this.#wakeReader?.()
       this.#wakeWriter?.()
     }
@@ -42,7 +46,10 @@ export class Dialogue {
         this.#received.push(data)
         this.#wakeReader?.()
       },
-      eof: end,
+      eof: () => {
+        if (this.#state === 'open') this.#state = 'half'
+        this.#wakeReader?.()
+      },
       closed: end,
       writable: () => this.#wakeWriter?.(),
     }
@@ -66,13 +73,25 @@ export class Dialogue {
       if (part.at(-1) === newline) return Buffer.concat(parts, length - 1)
     }
     if (length === 0) return undefined
-    throw new ScpError('connection-lost', 'lost connection')
+    throw this.lost()
+  }
+
+  /** Whether the stream was cut off, so that what came is not all. */
+  get isBroken(): boolean {
+    return this.#reason !== undefined
+  }
+
+  /** The error for a stream that ended in the middle, with the reason where there is one. */
+  lost(): ScpError {
+    const reason = this.#reason
+    if (!reason) return new ScpError('connection-lost', 'lost connection')
+    return new ScpError('connection-lost', `lost connection: ${sanitize(messageOf(reason))}`, { cause: reason })
   }
 
   /** Waits for bytes; false when none will come. */
   async #arrived(): Promise<boolean> {
     while (this.#received.length === 0) {
-      if (this.#state === 'ended') return false
+      if (this.#state !== 'open') return false
       await new Promise<void>(resolve => {
         this.#wakeReader = resolve
       })
@@ -93,7 +112,7 @@ export class Dialogue {
   /** Waits for the other side's answer. @throws ScpError remote, refused, protocol, connection-lost */
   async answer(): Promise<void> {
     const byte = (await this.take(1))?.[0]
-    if (byte === undefined) throw new ScpError('connection-lost', 'lost connection')
+    if (byte === undefined) throw this.lost()
     if (byte === ok) return
     if (byte !== warning && byte !== fatal) {
       // What a shell's start-up file printed, as like as not.
@@ -105,7 +124,7 @@ export class Dialogue {
 
   /** Writes everything, waiting for room. @throws ScpError connection-lost */
   async write(data: Buffer | string): Promise<void> {
-    if (this.#state === 'ended') throw new ScpError('connection-lost', 'lost connection')
+    if (this.#state === 'ended') throw this.lost()
     if (this.#stream.write(typeof data === 'string' ? Buffer.from(data) : data)) return
     await new Promise<void>(resolve => {
       this.#wakeWriter = resolve

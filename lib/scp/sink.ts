@@ -78,7 +78,7 @@ class Sink {
     for (;;) {
       const line = await this.#dialogue.line()
       if (line === undefined) {
-        if (depth > 0) throw new ScpError('connection-lost', 'lost connection')
+        if (depth > 0 || this.#dialogue.isBroken) throw this.#dialogue.lost()
         return
       }
       const kind = String.fromCharCode(line[0] ?? 0)
@@ -196,7 +196,7 @@ class Sink {
       const data = await this.#dialogue.take(size - at)
       if (!data) {
         await writing
-        throw new ScpError('connection-lost', 'lost connection')
+        throw this.#dialogue.lost()
       }
       await this.#options.meter?.throttle(data.length)
       await writing

@@ -61,11 +61,15 @@ describe('names that a server of the old protocol may send', () => {
     ['{a,b}', 'b', true],
     ['dir/', 'dir', true],
   ])('%s: %s %s', (asked, name, expected) => {
-    expect(namesAskedFor(asked)?.(name)).toBe(expected)
+    expect([true, false].map(recursive => namesAskedFor(asked, recursive)?.(name))).toEqual([expected, expected])
   })
-  test.each(['~', '', 'a/..', '$HOME', '`x`'])('only the far shell knows %j', asked => {
-    expect(namesAskedFor(asked)).toBeUndefined()
-  })
+  test.each(['~', '', 'a/..', '$HOME', '`x`'])(
+    'only the far shell knows %j: a tree may come, no single file',
+    asked => {
+      expect(namesAskedFor(asked, true)).toBeUndefined()
+      for (const name of ['home', 'x', '.bashrc']) expect(namesAskedFor(asked, false)!(name)).toBe(false)
+    },
+  )
 })
 
 test('flags become settings, and the last of two rivals wins', () => {

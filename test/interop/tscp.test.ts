@@ -170,6 +170,29 @@ describe.skipIf(!haveProgram('sshd'))('tscp and sshd', () => {
     })
   })
 
+  test.each([
+    ['up', []],
+    ['down', []],
+    ['up', ['-O']],
+    ['down', ['-O']],
+  ] as const)('%s %j: a server that dies in the middle: status, and why', async (way, protocol) => {
+    const own = await startSshd(['Subsystem sftp internal-sftp'])
+    writeFileSync(path('data'), randomBytes(3_000_000))
+    const far = `${own.user}@127.0.0.1:`
+    const operands = way === 'up' ? [path('data'), `${far}${path('copy')}`] : [`${far}${path('data')}`, path('copy')]
+    const known = ['-o', `UserKnownHostsFile=${own.knownHosts}`, '-i', own.identity, '-P', String(own.port)]
+    // A megabyte a second, so that there is a middle.
+    const args = [...protocol, '-F', 'none', '-o', 'IdentityAgent=none', '-l', '8000', ...known, ...operands]
+    const ran = runProgram(process.execPath, [tscp, ...args])
+    while (!existsSync(path('copy')) || statSync(path('copy')).size === 0)
+      await new Promise(done => setTimeout(done, 20))
+    own.kill()
+    const { status, stderr } = await ran
+    expect(stderr).toMatch(/^tscp: [^\n]*(Connection closed|Connection reset|lost connection: .)/m)
+    expect(status).toBe(protocol.length > 0 ? 1 : 255)
+    own.close()
+  })
+
   test('a URI names user, host, port and path', async () => {
     writeFileSync(path('a file'), 'data')
     const uri = `scp://${peer.user}@127.0.0.1:${peer.port}/${encodeURIComponent(path('a file'))}`

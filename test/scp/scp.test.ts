@@ -182,6 +182,47 @@ test('a stream that ends in the middle is a lost connection', async () => {
   }
 })
 
+test('what came before the end of the stream is taken, and answered', async () => {
+  const [near, far] = bytePair(65536)
+  let answers = 0
+  near.sink = {
+    data(data) {
+      answers += data.length
+      near.consumed(data.length)
+    },
+  }
+  const to = new MemoryFileSystem()
+  await to.mkdir('/target')
+  const dialogue = new Dialogue(far)
+  near.write(Buffer.from('C0644 4 file\nfour\0'))
+  near.eof()
+  await new Promise(resolve => setTimeout(resolve, 20))
+  await receiveFiles(dialogue, to, '/target', defaults([]))
+  await new Promise(resolve => setTimeout(resolve, 20))
+  expect([await get(to, '/target/file'), answers]).toEqual(['four', 3])
+})
+
+test('a stream that is cut off is lost with its reason, wherever it is', async () => {
+  const reason = 'Timeout, server not responding.\x1b[2J'
+  const lost = { code: 'connection-lost', message: 'lost connection: Timeout, server not responding.\\033[2J' }
+  for (const said of ['', 'C0644 10 file\nfive5', 'C0644 10 fi', 'D0755 0 dir\n', 'C0644 4 file\nfour', 'T1 0 1 0\n']) {
+    const [near, far] = bytePair(65536)
+    near.sink = { data: data => near.consumed(data.length) }
+    const to = new MemoryFileSystem()
+    await to.mkdir('/target')
+    const ended = receiveFiles(new Dialogue(far), to, '/target', defaults([])).catch(error => error)
+    near.write(Buffer.from(said))
+    setImmediate(() => setImmediate(() => far.sink.closed?.(new Error(reason))))
+    expect(await ended).toMatchObject(lost)
+  }
+  const [near, far] = bytePair(65536)
+  far.sink = { data: data => far.consumed(data.length) }
+  const dialogue = new Dialogue(near)
+  near.sink.closed?.(new Error(reason))
+  await expect(dialogue.answer()).rejects.toMatchObject(lost)
+  await expect(dialogue.write('C')).rejects.toMatchObject(lost)
+})
+
 test('words of the other side cannot drive a terminal', async () => {
   const { errors } = await malicious('\x01scp: \x1b]0;title\x07 bad\n')
   expect(errors).toEqual(['scp: \\033]0;title\\007 bad'])
