@@ -125,6 +125,9 @@ const systemErrors: Readonly<Record<string, SftpErrorCode>> = {
   ELOOP: 'link-loop',
   ENOSPC: 'no-space-on-filesystem',
   EDQUOT: 'quota-exceeded',
+  // Node has no name for EDQUOT; its number on Linux, and on macOS and the BSDs.
+  'Unknown system error -122': 'quota-exceeded',
+  'Unknown system error -69': 'quota-exceeded',
   EROFS: 'write-protect',
   ENAMETOOLONG: 'invalid-filename',
   EINVAL: 'invalid-parameter',

@@ -40,6 +40,8 @@ export function reasonText(error: unknown): string {
   if (typeof code === 'string' && !(cause instanceof SftpError)) {
     const text = systemTexts[code]
     if (text) return text
+    // What Node has no name for.
+    if (error instanceof SftpError && error.code === 'quota-exceeded') return systemTexts['EDQUOT']!
   }
   if (error instanceof SftpError && statusTexts[error.code]) return statusTexts[error.code]!
   const message = messageOf(error)

@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import {
   chmodSync,
   chownSync,
@@ -137,6 +138,79 @@ describe.skipIf(!isBuilt || !canMount())('a full disk (needs root and mount)', (
     }
   })
 })
+
+/** A kernel without quotas has those of btrfs all the same. */
+function mountWithQuota(image: string, at: string): boolean {
+  const commands = [
+    `truncate -s 128M ${image} && mkfs.btrfs -q ${image} && mkdir -p ${at}`,
+    `mount -o loop ${image} ${at} && btrfs quota enable ${at}`,
+    `btrfs subvolume create ${at}/sub && btrfs qgroup limit 1M ${at}/sub`,
+  ]
+  return spawnSync('sh', ['-c', commands.join(' && ')], { stdio: 'ignore' }).status === 0
+}
+
+describe.skipIf(!isBuilt || !isRoot || !haveProgram('mkfs.btrfs') || !canMount())(
+  'a quota that is used up (needs root, mount and btrfs)',
+  () => {
+    beforeEach(({ skip }) => {
+      skip(!mountWithQuota(path('image'), path('disk')), 'no btrfs may be mounted here')
+      // What cannot be packed.
+      writeFileSync(path('big'), randomBytes(3_000_000))
+      writeFileSync(path('small'), 'small')
+      writeFileSync(path('disk/sub/t'), 'old')
+    })
+    afterEach(() => void spawnSync('umount', ['-l', path('disk')]))
+
+    test.each([
+      ['sftp-server', opensshServer, 'Failure'],
+      ['tsftp-server', `${process.execPath} ${bin('tsftp-server')}`, 'Quota exceeded'],
+    ])('%s: which file, why, status 1, and the old file whole with --atomic', async (_name, server, words) => {
+      if (!existsSync(server.split(' ')[0]!)) return
+      const target = path('disk/sub/t')
+      for (const [operands, text] of [
+        [[path('big'), `x:${target}`], words],
+        [[`x:${path('big')}`, target], 'Disk quota exceeded'],
+      ] as const) {
+        const ran = await run('tscp', ['-D', server, '--atomic', ...operands])
+        expect(ran.status).toBe(1)
+        expect(ran.stderr).toMatch(new RegExp(`^tscp: write (local|remote) "[^"]*/t[^"/]*": ${text}\n`))
+        expect([readdirSync(path('disk/sub')), readFileSync(target, 'utf8')]).toEqual([['t'], 'old'])
+      }
+      mkdirSync(path('tree'))
+      writeFileSync(path('tree/t'), readFileSync(path('big')))
+      const sync = await run('tsftp', ['sync', '-D', server, path('tree'), `x:${path('disk/sub')}`])
+      expect(sync.status).toBe(1)
+      expect(sync.stderr).toContain(words)
+      expect([readdirSync(path('disk/sub')), readFileSync(target, 'utf8')]).toEqual([['t'], 'old'])
+      // In place, as sftp writes: a whole beginning, and the batch goes on where it may.
+      const input = `-put ${path('big')} ${target}\nrm ${target}\nput ${path('small')} ${target}\n`
+      const put = await run('tsftp', ['-b', '-', '-D', server], input)
+      expect([put.status, put.stderr]).toEqual([0, `write remote "${target}": ${words}\n`])
+      expect(readFileSync(target, 'utf8')).toBe('small')
+      const get = await run('tsftp', ['-b', '-', '-D', server], `get ${path('big')} ${target}\n`)
+      expect([get.status, get.stderr]).toEqual([1, `write local "${target}": Disk quota exceeded\n`])
+      const part = readFileSync(target)
+      expect(part.equals(readFileSync(path('big')).subarray(0, part.length))).toBe(true)
+    })
+
+    test('the old protocol: status 1 and why, both ways', async () => {
+      writeFileSync(
+        path('far'),
+        `#!/bin/sh\nfor last; do :; done\nset -- $last\nshift\nexec ${process.execPath} ${bin('tscp')} "$@"\n`,
+        { mode: 0o755 },
+      )
+      for (const operands of [
+        [path('big'), `x:${path('disk/sub/t')}`],
+        [`x:${path('big')}`, path('disk/sub/t')],
+      ]) {
+        const ran = await run('tscp', ['-O', '-S', path('far'), ...operands])
+        expect(ran.status).toBe(1)
+        expect(ran.stderr).toMatch(/[Qq]uota exceeded/)
+        rmSync(path('disk/sub/t'))
+      }
+    })
+  },
+)
 
 describe.skipIf(!isBuilt || !isRoot || !haveProgram('setpriv'))(
   'files that are not ours (needs root and setpriv)',
