@@ -1,4 +1,5 @@
-import { watch } from 'node:fs'
+import { type FSWatcher, statSync, watch } from 'node:fs'
+import { basename, dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf, SshError, sanitize } from '../../lib/errors.ts'
 import type { Rule } from '../../lib/sftp/rules.ts'
@@ -11,6 +12,7 @@ import { type HostFlags, hostFlags, hostOptions } from '../../src/connect/host-f
 import { type Operand, parseOperand } from '../../src/connect/operands.ts'
 import { expandHome, type Place, placeOf } from '../../src/connect/places.ts'
 import { insist, retryOf, retryText } from '../../src/connect/retrying.ts'
+import { reasonText } from '../../src/sftp/texts.ts'
 
 const flags: readonly Flag[] = [
   ...hostFlags,
@@ -101,8 +103,8 @@ export async function runSync(args: readonly string[]): Promise<number> {
       target: await endOf(to, invocation.target.path),
       retry: retryOf(from, to),
     }
-    let status = await syncOnce(invocation, ends, interrupted.signal)
-    if (invocation.mode !== 'watch') return status
+    if (invocation.mode !== 'watch') return await syncOnce(invocation, ends, interrupted.signal)
+    let status = 0
     for await (const _ of changes(from, ends.source, interrupted.signal)) {
       status = await syncOnce(invocation, ends, interrupted.signal)
     }
@@ -193,32 +195,48 @@ const settling = 200
 /** How often a remote source is looked at, in milliseconds: SFTP tells of no changes. */
 const pollInterval = 2000
 
-/** Yields when the source may have changed, until the signal. */
+/** Yields at once, and then whenever the source may have changed, until the signal. */
 async function* changes(from: Place, source: TransferEnd, signal: AbortSignal): AsyncGenerator<void, void> {
   let wake: () => void = () => {}
   let changed = false
+  // From before the first copy on, so that no change falls between the two.
   const watcher =
     from.kind === 'local'
-      ? watch(source.path, { recursive: true }, () => {
+      ? watchLocal(source.path, () => {
           changed = true
           wake()
         })
       : undefined
   signal.addEventListener('abort', () => wake())
-  // A directory that is gone meanwhile is for the next comparison to tell.
-  watcher?.on('error', () => wake())
   try {
     while (!signal.aborted) {
-      if (watcher && !changed) {
+      changed = false
+      yield
+      if (watcher && !changed && !signal.aborted) {
         await new Promise<void>(resolve => {
           wake = resolve
         })
       }
       await sleep(watcher ? settling : pollInterval, undefined, { signal }).catch(() => {})
-      changed = false
-      if (!signal.aborted) yield
     }
   } finally {
     watcher?.close()
+  }
+}
+
+/** @throws CommandError when nothing is there, or the system watches no more */
+function watchLocal(path: string, changed: () => void): FSWatcher {
+  try {
+    const isTree = statSync(path).isDirectory()
+    // The name of a single file may come to stand for another file, which a watch of the file would not see.
+    const watcher = isTree
+      ? watch(path, { recursive: true }, changed)
+      : watch(dirname(path), (_event, name) => {
+          if (name === null || name === basename(path)) changed()
+        })
+    // A directory that is gone meanwhile is for the next comparison to tell.
+    return watcher.on('error', changed)
+  } catch (error) {
+    throw new CommandError(`tsftp: ${sanitize(path, true)}: ${reasonText(error)}`, 1, { cause: error })
   }
 }
