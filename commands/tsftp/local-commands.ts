@@ -50,4 +50,4 @@ export async function runShell(context: Context, line: string): Promise<void> {
 }
 
 export const listLocal = (context: Context, args: string): Promise<void> =>
-  runShell(context, args === '' ? '/bin/ls' : `/bin/ls ${args}`)
+  runShell(context, args === '' ? 'ls' : `ls ${args}`)

@@ -210,7 +210,7 @@ export async function list(context: Context, { paths, flags }: Command): Promise
   await printFiles(
     context,
     found.map(({ path, attributes }) => ({
-      name: stripped(attributes.type === 'directory' ? `${path}/` : path, strip),
+      name: stripped(attributes.type === 'directory' && !path.endsWith('/') ? `${path}/` : path, strip),
       attributes,
     })),
     Math.max(...found.map(({ path }) => encodePath(path).length)),

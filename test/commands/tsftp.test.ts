@@ -7,8 +7,6 @@ import {
   realpathSync,
   rmSync,
   statSync,
-  symlinkSync,
-  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -22,6 +20,7 @@ import { parseCommand } from '../../commands/tsftp/verbs.ts'
 import { splitLine } from '../../commands/tsftp/words.ts'
 import { meterLine } from '../../src/terminal/progress.ts'
 import { haveProgram } from '../support/programs.ts'
+import { type Ran, runText } from '../support/run-text.ts'
 import { type RunningSshd, startSshd } from '../support/sshd.ts'
 import { onTerminal } from '../support/terminal.ts'
 
@@ -35,30 +34,8 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
-interface Ran {
-  readonly status: number | null
-  readonly out: string
-  readonly err: string
-}
-
-function run(program: string, args: readonly string[], input: string, cwd: string): Promise<Ran> {
-  return new Promise(resolve => {
-    const child = spawn(program, [...args], { cwd, env: { ...process.env, TZ: 'UTC', LC_ALL: 'C.UTF-8' } })
-    let [out, err] = ['', '']
-    child.stdout.on('data', (data: Buffer) => {
-      out += data.toString('latin1')
-    })
-    child.stderr.on('data', (data: Buffer) => {
-      err += data.toString('latin1')
-    })
-    child.stdin.on('error', () => {})
-    child.on('close', status => resolve({ status, out, err: err.replaceAll('\r\n', '\n') }))
-    child.stdin.end(input)
-  })
-}
-
 const ours = (args: readonly string[], input = '', cwd = folder): Promise<Ran> =>
-  run(process.execPath, [tsftp, ...args], input, cwd)
+  runText(process.execPath, [tsftp, ...args], input, cwd)
 
 describe('lines', () => {
   const wordsOf = (line: string): unknown => {
@@ -128,150 +105,6 @@ test('the meter', () => {
   expect(meterLine({ ...state, stalled: 9 }, 80)).toContain('- stalled -')
   expect(meterLine(state, 20).length).toBeLessThan(20)
 })
-
-/** What both programs are given. The figures of df and the names in `ls -n` differ between releases, so they are not here. */
-const script = `
-pwd
-ls
-ls -1
-ls -l
-ls -la
-ls -lh dir
-ls -t
-ls -S1
-ls -r1
-ls *.txt
-ls -l *.txt
-ls -1 dir
-ls -l dir/big
-ls -1a
-ls {a,b}.txt
-ls dlnk
--ls nothing
--ls no*
--cd nothing
--cd a.txt
-cd dir
-pwd
-ls -l
-cd ..
-version
-lpwd
--get nothing
-get a.txt ../loc/
-get a.txt ../loc/renamed
-get -p b.txt ../loc
--get dir ../loc
-get -r dir ../loc
--get *.txt nodir
-get *.txt ../loc
-put a.txt up.txt
-put -p b.txt up2.txt
--put nothing
--put dir
-put -r dir updir
-mkdir made
--mkdir made
-rename up.txt up3.txt
--rename none x
-ln a.txt hard
-ln -s a.txt soft
-symlink b.txt soft2
-chmod 600 up3.txt
--chmod 600 none
-chmod 644 *.txt
-rm hard
--rm none
--rmdir dir
-rmdir made
--rmdir none
-"ls" 'sp ace'
-ls sp\\ ace
-ls "st*r"
-ls st\\*r
-cp a.txt copy.txt
--cp dir copy2
--foo
--chmod abc a.txt
--get
--rename one
--ls -Z
-@pwd
--@cd none
-lumask 022
-progress
-progress
-!echo shell
-lls ../loc
-# comment
--reget a.txt ../loc/renamed
--get "unterminated
-bye
-pwd
-`
-
-function prepare(root: string): void {
-  const at = (name: string): string => join(root, 'srv', name)
-  mkdirSync(at('dir/sub'), { recursive: true })
-  mkdirSync(join(root, 'loc'))
-  mkdirSync(at('empty'))
-  for (const [name, text] of [
-    ['a.txt', 'hello\n'],
-    ['b.txt', 'world\n'],
-    ['sp ace', 'x'],
-    ['st*r', 'y'],
-    ['esc\x1b[31m', 'e'],
-    ['.hidden', ''],
-    ['dir/big', 'b'.repeat(100_000)],
-    ['dir/sub/s', 's\n'],
-  ] as const) {
-    writeFileSync(at(name), text, { mode: name === 'b.txt' ? 0o640 : 0o644 })
-    utimesSync(at(name), 1_600_000_000, 1_600_000_000 + name.length * 1000)
-  }
-  writeFileSync(Buffer.concat([Buffer.from(at('bad')), Buffer.of(0xff)]), 'q')
-  symlinkSync('a.txt', at('lnk'))
-  symlinkSync('dir', at('dlnk'))
-  symlinkSync('nowhere', at('broken'))
-}
-
-const tree = (root: string): string =>
-  execFileSync('find', ['.', '-printf', '%P %y %m %s %l\\n'], { cwd: root, encoding: 'latin1' })
-    .split('\n')
-    .sort()
-    .join('\n')
-
-describe.skipIf(!haveServer || !haveProgram('sftp'))(
-  "the same script for sftp and tsftp (needs OpenSSH's sftp)",
-  () => {
-    test.each([
-      ['-b', 'a batch'],
-      ['piped', 'commands from a pipe, with errors that end nothing'],
-      ['-Nb', 'a batch that is not quiet'],
-    ])('%s: %s', async flag => {
-      const results: { ran: Ran; files: string }[] = []
-      for (const program of ['sftp', 'tsftp'] as const) {
-        // One after the other at the same place, so that all paths are the same.
-        const root = join(folder, 'root')
-        prepare(root)
-        const file = join(folder, 'script')
-        writeFileSync(file, script)
-        const args = flag === 'piped' ? ['-D', sftpServer] : [flag, file, '-D', sftpServer]
-        const input = flag === 'piped' ? script : ''
-        const cwd = join(root, 'srv')
-        results.push({
-          ran: program === 'sftp' ? await run('sftp', args, input, cwd) : await ours(args, input, cwd),
-          files: tree(root),
-        })
-        rmSync(root, { recursive: true })
-      }
-      const [theirs, own] = results
-      expect(own!.ran.out.split('\n')).toEqual(theirs!.ran.out.split('\n'))
-      expect(own!.ran.err.split('\n')).toEqual(theirs!.ran.err.split('\n'))
-      expect(own!.ran.status).toBe(theirs!.ran.status)
-      expect(own!.files).toBe(theirs!.files)
-    })
-  },
-)
 
 describe.skipIf(!haveServer)('exit statuses and flags', () => {
   const batch = (text: string): string => {
