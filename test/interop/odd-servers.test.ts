@@ -141,7 +141,7 @@ describe.skipIf(!existsSync(here('../../dist')))('a server', () => {
         '-ls',
         '-ls -l',
         '-ls -1 /tree',
-        '-get /file',
+        `-get /file ${path('t1')}`,
         `-get -r /tree ${path('t')}`,
         '-df',
         '-rm /x',
