@@ -1,6 +1,9 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
+// Node reads and parses these certificates at every start, which takes half as long again; no test needs any.
+delete process.env['NODE_EXTRA_CA_CERTS']
+
 export default defineConfig({
   test: {
     root: fileURLToPath(new URL('..', import.meta.url)),

@@ -66,9 +66,11 @@ async function connectAndRun(invocation: Invocation, config: SshConfig): Promise
     hopConfig: async (hop: JumpHost, before: readonly string[]) =>
       (await import('../../src/connect/hop-config.ts')).hopConfig(hop, before, inherited(invocation, log)),
   }
-  // The server gets to work while the engine is loaded.
+  // The server gets to work while the engine is loaded. Some promises lie before the connection is asked for: without a
+  // turn of the event loop, loading would come before them.
   const way = reach(options)
   way.catch(() => {})
+  await new Promise(setImmediate)
   try {
     const { openConnection } = await import('../../src/connect/open.ts')
     const forwards = await forwardsOf(config, log)

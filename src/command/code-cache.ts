@@ -28,8 +28,12 @@ const longestFile = 16 << 20
 /** Files of one command that are kept: of some versions of Node used by turns. */
 const keptFiles = 4
 
-/** Every file begins with it, then the length of the names of the parts and of the code (uint32 each). */
-const magic = Buffer.from('tssh-code-cache1')
+/**
+ * Every file begins with it, then the length of the names of the parts and of the code (uint32 each). The code begins at a
+ * multiple of 16 bytes: elsewhere V8 copies it to such a place.
+ */
+const magic = Buffer.from('tssh-code-cache2')
+const alignment = 16
 
 /**
  * A folder of compiled code. Whoever can write into it decides what its reader runs, hence it is used only where it and
@@ -96,7 +100,7 @@ export class CodeCache {
     const path = join(this.#folder, name)
     const draft = `${path}.${process.pid}`
     try {
-      const names = Buffer.from(parts.join('\n'))
+      const names = Buffer.from(aligned(parts.join('\n')))
       const lengths = Buffer.alloc(8)
       lengths.writeUInt32LE(names.length, 0)
       lengths.writeUInt32LE(code.length, 4)
@@ -148,9 +152,15 @@ function parse(file: Buffer): CompiledCode | undefined {
   const code = file.readUInt32LE(magic.length + 4)
   if (start + names + code !== file.length) return undefined
   return {
-    parts: file.toString('utf8', start, start + names).split('\n'),
+    parts: file.toString('utf8', start, start + names).trimEnd().split('\n'),
     code: file.subarray(start + names),
   }
+}
+
+/** Spaces after the names of the parts, which are ASCII, bring the code to its place. */
+const aligned = (names: string): string => {
+  const head = magic.length + 8
+  return names.padEnd(Math.ceil((head + names.length) / alignment) * alignment - head)
 }
 
 function writeWhole(fd: number, bytes: Buffer): void {

@@ -80,7 +80,7 @@ test.runIf(user === 0)('folders and files of another user are not used, nor is a
 test('a damaged file is not read', () => {
   cache().write('tssh-1', compiled, 'tssh-')
   const path = join(folder(), 'tssh-1')
-  for (const bytes of ['', 'tssh-code-cache1', 'tssh-code-cache1\0\0\0\0\xff\0\0\0x', 'x'.repeat(100)]) {
+  for (const bytes of ['', 'tssh-code-cache2', 'tssh-code-cache2\0\0\0\0\xff\0\0\0x', 'x'.repeat(100)]) {
     writeFileSync(path, bytes, 'latin1')
     expect(cache().read('tssh-1')).toBeUndefined()
   }
