@@ -1,6 +1,9 @@
 /** The byte stream's side of an engine. */
 export interface Engine {
-  /** Takes bytes from the stream; a returned promise asks it to pause until it settles. */
+  /**
+   * Takes bytes from the stream, whose memory may be used again afterwards; a returned promise asks it to pause until it
+   * settles.
+   */
   receive(chunk: Buffer): Promise<void> | undefined
   ended(error?: Error): void
   outputDrained(): void

@@ -1,12 +1,16 @@
-import { write } from 'node:fs'
+import { fstatSync, write, writevSync } from 'node:fs'
+import { isatty } from 'node:tty'
 import type { Channel } from '../../lib/connection/channel.ts'
 import type { Connection } from '../../lib/connection/connection.ts'
 import { sendEndOfWrite } from '../../lib/connection/requests/end-of-write.ts'
 
-/** Takes data and says when they are written. */
+/** Takes data, in one piece or more, and says when they are written. */
 interface Outlet {
-  write(data: Buffer, done: (error?: Error | null) => void): void
+  write(pieces: Buffer[], done: (error?: Error | null) => void): void
 }
+
+/** Milliseconds after which a file that took nothing is tried again. */
+const busyPause = 10
 
 /**
  * A terminal, written to away from the event loop: one that stops reading (a pager, a slow line) would otherwise stop the
@@ -18,9 +22,8 @@ function terminalOutlet(fd: number): Outlet {
     const first = queue[0]
     if (!first) return
     write(fd, first.data, (error, written) => {
-      const code = error && 'code' in error ? error.code : undefined
-      if (code === 'EAGAIN') {
-        setTimeout(next, 10)
+      if (isBusy(error)) {
+        setTimeout(next, busyPause)
         return
       }
       if (!error && written < first.data.length) first.data = first.data.subarray(written)
@@ -32,25 +35,118 @@ function terminalOutlet(fd: number): Outlet {
     })
   }
   return {
-    write(data, done) {
-      queue.push({ data, done })
+    write(pieces, done) {
+      queue.push({ data: pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces), done })
       if (queue.length === 1) next()
     },
   }
 }
 
-function outletOf(stream: NodeJS.WriteStream, fd: number): Outlet {
-  if (stream.isTTY) return terminalOutlet(fd)
-  return { write: (data, done) => void stream.write(data, done) }
+/** A file, which keeps nobody waiting: all pieces in one call. */
+function fileOutlet(fd: number): Outlet {
+  const queue: { pieces: Buffer[]; done: (error?: Error | null) => void }[] = []
+  const next = (): void => {
+    for (let first = queue[0]; first; first = queue[0]) {
+      try {
+        first.pieces = after(first.pieces, writevSync(fd, first.pieces.slice(0, mostPieces)))
+        if (first.pieces.length > 0) continue
+        queue.shift()
+        first.done()
+      } catch (error) {
+        if (isBusy(error)) {
+          setTimeout(next, busyPause)
+          return
+        }
+        queue.shift()
+        first.done(error as Error)
+      }
+    }
+  }
+  return {
+    write(pieces, done) {
+      queue.push({ pieces, done })
+      if (queue.length === 1) next()
+    },
+  }
+}
+
+/** Pieces of one call (IOV_MAX of Linux is 1024). */
+const mostPieces = 512
+
+/** What is left of pieces once so many bytes are written. */
+function after(pieces: Buffer[], written: number): Buffer[] {
+  let gone = 0
+  let bytes = written
+  while (gone < pieces.length && bytes >= pieces[gone]!.length) bytes -= pieces[gone++]!.length
+  return bytes === 0 ? pieces.slice(gone) : [pieces[gone]!.subarray(bytes), ...pieces.slice(gone + 1)]
+}
+
+const isBusy = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'EAGAIN'
+
+function streamOutlet(stream: NodeJS.WriteStream): Outlet {
+  return {
+    write(pieces, done) {
+      stream.cork()
+      for (const [index, piece] of pieces.entries()) {
+        if (index + 1 < pieces.length) stream.write(piece)
+        else stream.write(piece, done)
+      }
+      stream.uncork()
+    },
+  }
+}
+
+function outletOf(fd: 1 | 2): Outlet {
+  if (isatty(fd)) return terminalOutlet(fd)
+  return isFile(fd) ? fileOutlet(fd) : streamOutlet(fd === 1 ? process.stdout : process.stderr)
+}
+
+/** A device such as /dev/null is written to as a file is. */
+function isFile(fd: number): boolean {
+  try {
+    const entry = fstatSync(fd)
+    return entry.isFile() || entry.isCharacterDevice()
+  } catch {
+    return false
+  }
 }
 
 const outlets: [Outlet?, Outlet?] = []
 /** Of stdout and stderr: all that is written to one keeps its order. */
-const outlet = (index: 0 | 1): Outlet =>
-  (outlets[index] ??= outletOf(index === 0 ? process.stdout : process.stderr, index + 1))
+const outlet = (index: 0 | 1): Outlet => (outlets[index] ??= outletOf(index === 0 ? 1 : 2))
+
+interface Waiting {
+  readonly index: 0 | 1
+  readonly pieces: Buffer[]
+  readonly dones: ((error?: Error | null) => void)[]
+}
+
+/** What came in this turn, in its order: pieces for one outlet in a row are written in one go. */
+let gathered: Waiting[] = []
+
+function writeSoon(index: 0 | 1, data: Buffer, done: (error?: Error | null) => void): void {
+  const last = gathered.at(-1)
+  if (last?.index === index) {
+    last.pieces.push(data)
+    last.dones.push(done)
+    return
+  }
+  gathered.push({ index, pieces: [data], dones: [done] })
+  if (!last) queueMicrotask(writeGathered)
+}
+
+function writeGathered(): void {
+  const batch = gathered
+  gathered = []
+  for (const { index, pieces, dones } of batch) {
+    outlet(index).write(pieces, error => {
+      for (const done of dones) done(error)
+    })
+  }
+}
 
 /** A text of ours between what the session prints. */
-export const say = (text: string): void => outlet(1).write(Buffer.from(text), () => {})
+export const say = (text: string): void => writeSoon(1, Buffer.from(text), () => {})
 
 /**
  * What a session prints, to stdout and stderr. Data count as taken once written, so a reader that stops stops the server
@@ -79,7 +175,7 @@ export function outputSink(connection: Connection, resumeInput: () => void) {
       return
     }
     writing++
-    outlet(index).write(data, error => {
+    writeSoon(index, data, error => {
       writing--
       if (error && !broken[index]) {
         broken[index] = true

@@ -173,6 +173,16 @@ export class PacketInput {
     this.offset = 0
   }
 
+  /** The memory of the chunk that came last is its giver's again: what `next` has not taken yet is copied. */
+  keep(): void {
+    const { waiting } = this
+    if (waiting.length > 0) waiting.push(Buffer.from(waiting.pop()!))
+    else if (this.pending) {
+      this.chunk = Buffer.from(this.chunk.subarray(this.offset))
+      this.offset = 0
+    }
+  }
+
   /** Whether bytes are there that `next` has not looked at. */
   get pending(): boolean {
     return this.offset < this.chunk.length

@@ -117,20 +117,23 @@ export class SshTransport implements Transport, KeyingCarrier, OutboxCarrier {
 
   receive(chunk: Buffer): Promise<void> | undefined {
     if (this.phase === 'closed' || chunk.length === 0) return undefined
-    if (!this.identification) {
-      this.input.push(chunk)
-      return this.runPump()
-    }
+    if (!this.identification) return this.take(chunk)
     try {
       const found = this.identification.read(chunk)
       if (!found) return undefined
       this.identified(found.identification)
-      this.input.push(found.rest)
+      return this.take(found.rest)
     } catch (error) {
       this.fail(asSshError(error))
       return undefined
     }
-    return this.runPump()
+  }
+
+  private take(chunk: Buffer): Promise<void> | undefined {
+    this.input.push(chunk)
+    const pending = this.runPump()
+    this.input.keep()
+    return pending
   }
 
   private identified({ line, protocolVersion, softwareVersion }: Identification): void {

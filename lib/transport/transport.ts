@@ -124,7 +124,10 @@ export interface Transport {
   /** Bytes sealed and opened so far, packets and rekeys: for statistics (~I) and logs. */
   readonly statistics: { bytesIn: number; bytesOut: number; packetsIn: number; packetsOut: number; rekeys: number }
 
-  /** Takes bytes from the stream. A returned promise asks the stream to pause until it settles; it never rejects. */
+  /**
+   * Takes bytes from the stream, whose memory may be used again afterwards. A returned promise asks the stream to pause
+   * until it settles; it never rejects.
+   */
   receive(chunk: Buffer): Promise<void> | undefined
   /** The stream below ended (no error) or failed. */
   ended(error?: Error): void

@@ -152,7 +152,10 @@ function parse(file: Buffer): CompiledCode | undefined {
   const code = file.readUInt32LE(magic.length + 4)
   if (start + names + code !== file.length) return undefined
   return {
-    parts: file.toString('utf8', start, start + names).trimEnd().split('\n'),
+    parts: file
+      .toString('utf8', start, start + names)
+      .trimEnd()
+      .split('\n'),
     code: file.subarray(start + names),
   }
 }

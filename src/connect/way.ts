@@ -33,6 +33,7 @@ export async function reach(options: OpenOptions): Promise<Way> {
     family: config.addressFamily,
     keepAlive: config.tcpKeepAlive,
     attempts: config.connectionAttempts,
+    largeReads: true,
     ...(config.connectTimeout !== undefined && { connectTimeout: config.connectTimeout }),
     ...(bindAddress !== undefined && { bindAddress }),
     log,

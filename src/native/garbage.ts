@@ -40,8 +40,8 @@ export function garbageCollection(): () => void {
   }
 }
 
-/** Bytes through a connection after which the buffers they were in are given back. */
-const interval = 2 * 1024 * 1024
+/** Bytes through a connection after which the buffers they were in are given back: seldom, as each time costs as much. */
+const interval = 8 * 1024 * 1024
 
 let passedBytes = 0
 let wanted = false

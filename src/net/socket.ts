@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { Engine } from '../../lib/engine.ts'
 import { passed } from '../native/garbage.ts'
+import { largeReadsOf } from './large-reads.ts'
 
 /** Bytes up to which the parts of a batch are joined: one write is cheaper than several. */
 const joinedLimit = 2048
@@ -24,17 +25,23 @@ export function joinStream(stream: Duplex): { output(chunks: Buffer[]): boolean;
       return room
     },
     attach(engine) {
-      stream.on('data', (chunk: Buffer) => {
-        passed(chunk.length)
-        const pending = engine.receive(chunk)
-        if (!pending) return
-        stream.pause()
-        pending.then(() => stream.resume())
-      })
       stream.on('drain', () => engine.outputDrained())
       stream.on('end', () => engine.ended())
       stream.on('error', error => engine.ended(error))
       stream.on('close', () => engine.ended())
+      const take = (chunk: Buffer): boolean => {
+        passed(chunk.length)
+        const pending = engine.receive(chunk)
+        pending?.then(() => stream.resume())
+        return pending === undefined
+      }
+      const large = largeReadsOf(stream)
+      if (large) large.takenBy(stream, take)
+      else {
+        stream.on('data', (chunk: Buffer) => {
+          if (!take(chunk)) stream.pause()
+        })
+      }
     },
   }
 }

@@ -4,6 +4,7 @@ import { connect, isIP, type Socket } from 'node:net'
 import { ConnectionLostError, messageOf } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
 import { systemErrorText } from '../openssh/system-error.ts'
+import { LargeReads, setLargeReads } from './large-reads.ts'
 
 export interface TcpOptions {
   readonly host: string
@@ -16,6 +17,8 @@ export interface TcpOptions {
   /** How often all addresses are tried, a second apart. Default 1. */
   readonly attempts?: number
   readonly bindAddress?: string
+  /** The socket's bytes come through `largeReadsOf` it, and not as `data`. */
+  readonly largeReads?: boolean
   readonly log?: Log
 }
 
@@ -102,16 +105,22 @@ const fitsLocalAddress = (bindAddress: string | undefined, family: number): bool
   return kind === 0 || kind === family
 }
 
-function connectTo(address: string, { port, connectTimeout, keepAlive, bindAddress }: TcpOptions): Promise<Connected> {
+function connectTo(
+  address: string,
+  { port, connectTimeout, keepAlive, bindAddress, largeReads }: TcpOptions,
+): Promise<Connected> {
   return new Promise((resolve, reject) => {
     const since = performance.now()
+    const reads = largeReads ? new LargeReads() : undefined
     const socket = connect({
       host: address,
       port,
       noDelay: true,
       keepAlive,
       ...(bindAddress && { localAddress: bindAddress }),
+      ...(reads && { onread: reads.options }),
     })
+    if (reads) setLargeReads(socket, reads)
     const timer = connectTimeout
       ? setTimeout(
           () => socket.destroy(Object.assign(new Error('timeout'), { code: 'ETIMEDOUT' })),

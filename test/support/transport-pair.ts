@@ -93,7 +93,10 @@ export class Wire {
       const bytes = this.pending.length === 1 ? this.pending[0]! : Buffer.concat(this.pending)
       this.pending.length = 0
       for (const chunk of this.chunking(bytes)) {
-        const pause = this.receiver().receive(chunk)
+        const room = Buffer.from(chunk)
+        const pause = this.receiver().receive(room)
+        // As the room that a socket is read into is used again.
+        room.fill(0xee)
         if (pause) await pause
       }
     }
