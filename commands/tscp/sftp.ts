@@ -9,6 +9,7 @@ import { collect, glob, typeOf, walk } from '../../lib/sftp/tree.ts'
 import type { Operand } from '../../src/connect/operands.ts'
 import { expandHome, type Place, placeOf } from '../../src/connect/places.ts'
 import { insist, retryOf } from '../../src/connect/retrying.ts'
+import { postponeOptimizing } from '../../src/native/optimizing.ts'
 import { lossText, reasonText } from '../../src/sftp/texts.ts'
 import { visible } from '../../src/terminal/names.ts'
 import { fatal } from './command-line.ts'
@@ -152,7 +153,9 @@ async function copyTree(
     },
   }
   const count = countFiles(context, from, source)
+  const resumeOptimizing = type === 'directory' ? postponeOptimizing() : undefined
   const report = await transfer({ files: from.files, path: source }, { files: to.files, path: target }, options)
+  resumeOptimizing?.()
   await count
   if (report.left > 0) reporter.left(report.left)
   if (report.end === 'lost') throw lost(report)

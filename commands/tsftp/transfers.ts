@@ -5,6 +5,7 @@ import { SftpError } from '../../lib/sftp/status.ts'
 import { type Retry, type TransferObserver, transfer } from '../../lib/sftp/transfer.ts'
 import { attributesOrNothing, collect, type GlobMatch, glob } from '../../lib/sftp/tree.ts'
 import { isFinalFailure, reconnectAttempts, retryText } from '../../src/connect/retrying.ts'
+import { postponeOptimizing } from '../../src/native/optimizing.ts'
 import { LocalFileSystem } from '../../src/net/local-filesystem.ts'
 import { transferFailureText } from '../../src/sftp/texts.ts'
 import { visible } from '../../src/terminal/names.ts'
@@ -91,6 +92,7 @@ async function moveOne(
   announce(context, way, resume, marked.path, target.path)
   const isTree = directory && recurse
   const whole = isTree ? await canonical(way, marked, target) : { source: marked, target }
+  const resumeOptimizing = isTree ? postponeOptimizing() : undefined
   const meter = settings.showProgress ? new ProgressMeter(terminalOutput()) : undefined
   try {
     const report = await transfer(whole.source, whole.target, {
@@ -115,6 +117,7 @@ async function moveOne(
     return report.failures.length === 0 && report.end === 'complete'
   } finally {
     meter?.stop()
+    resumeOptimizing?.()
   }
 }
 

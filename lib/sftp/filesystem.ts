@@ -98,9 +98,15 @@ export interface FileSystem {
   copyData?(from: FileHandle, offset: number, length: number, to: FileHandle, at: number): Promise<boolean>
   /**
    * The whole of a file of `size` bytes, in as few steps as can be; no data when it has another size now. Absent: by
-   * `open`. `done` is called once, perhaps at once: promises would cost more than the work on a small file.
+   * `open`. `done` is called once, perhaps at once: promises would cost more than the work on a small file. The data may
+   * lie in `memory`, which has room for more than `size`.
    */
-  readFile?(path: string, size: number, done: (error: Error | undefined, data: Buffer | undefined) => void): void
+  readFile?(
+    path: string,
+    size: number,
+    done: (error: Error | undefined, data: Buffer | undefined) => void,
+    memory?: Buffer,
+  ): void
   /** Creates or replaces a small file in as few steps as can be. Absent: by `open`. `done` as with `readFile`. */
   writeFile?(path: string, data: Buffer, options: WriteFileOptions, done: (error: Error | undefined) => void): void
   /** Sizes that READ and WRITE should have here; absent: no matter. */

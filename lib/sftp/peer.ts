@@ -28,9 +28,9 @@ const batchLength = 32 * 1024
 /** Pieces above this go out by reference. */
 const largePiece = 8 * 1024
 const noBytes = Buffer.alloc(0)
-/** Packets are written one behind another into pieces of memory of this length; what is short of `leastRoom` is left. */
-const slabLength = 32 * 1024
+/** Packets are written one behind another into pieces of memory that hold a batch; what is short of `leastRoom` is left. */
 const leastRoom = 1024
+const slabLength = batchLength + largePiece + 2 * leastRoom
 /** Bytes of a DATA packet before the data: type, id and length. */
 const dataHeadLength = 9
 /** Packets from this length on are put together in memory that is used again, as new memory costs as much as the copy. */
@@ -82,12 +82,7 @@ export class PacketStream implements ByteStreamSink {
    */
   begin(type: number, id?: number): Writer {
     const writer = this.#writer
-    if (writer.buffer.length - this.#upTo < leastRoom) {
-      this.#gather()
-      writer.buffer = Buffer.allocUnsafeSlow(slabLength)
-      this.#from = 0
-      this.#upTo = 0
-    }
+    if (writer.buffer.length - this.#upTo < leastRoom) this.#newSlab()
     writer.length = this.#upTo
     writer.uint32(0).byte(type)
     return id === undefined ? writer : writer.uint32(id)
@@ -101,11 +96,14 @@ export class PacketStream implements ByteStreamSink {
     const begun = this.#upTo
     writer.buffer.writeUInt32BE(writer.length - begun - 4 + extra, begun)
     this.#batchBytes += writer.length - begun + extra
-    if (payload && extra <= largePiece) writer.bytes(payload)
     this.#upTo = writer.length
     if (payload && extra > largePiece) {
       this.#gather()
       this.#batch.push(payload)
+    } else if (payload) {
+      if (writer.buffer.length - writer.length < extra) this.#newSlab()
+      writer.bytes(payload)
+      this.#upTo = writer.length
     }
     if (this.#batchBytes >= batchLength) this.#writeBatch()
     else if (this.#flush === 'none') {
@@ -119,23 +117,37 @@ export class PacketStream implements ByteStreamSink {
     this.#writeBatch()
   }
 
+  #newSlab(): void {
+    this.#gather()
+    this.#writer.buffer = Buffer.allocUnsafeSlow(slabLength)
+    this.#writer.length = 0
+    this.#from = 0
+    this.#upTo = 0
+  }
+
   /** Puts the packets that were written since into the batch. */
   #gather(): void {
     if (this.#upTo > this.#from) this.#batch.push(this.#writer.buffer.subarray(this.#from, this.#upTo))
     this.#from = this.#upTo
   }
 
-  /** Small pieces are copied together, and filled up to a whole packet of the channel from a large one. */
+  /** Sends what was gathered. Memory that the stream refers to no more is used again: new memory costs more than a copy. */
   #writeBatch(): void {
     this.#gather()
     const batch = this.#batch
     if (batch.length === 0) return
     this.#batch = []
     this.#batchBytes = 0
-    if (batch.length === 1) {
-      this.clear = this.#stream.write(batch[0]!)
-      return
-    }
+    if (batch.length === 1) this.clear = this.#stream.write(batch[0]!)
+    else this.#writePieces(batch)
+    // The stream may have asked for more meanwhile.
+    if (this.#stream.queued !== 0 || this.#upTo > this.#from || this.#batch.length > 0) return
+    this.#from = 0
+    this.#upTo = 0
+  }
+
+  /** Small pieces are copied together, and filled up to a whole packet of the channel from a large one. */
+  #writePieces(batch: readonly Buffer[]): void {
     let small: Buffer[] = []
     let length = 0
     const write = (data: Buffer): void => {

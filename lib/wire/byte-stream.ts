@@ -7,6 +7,8 @@ export interface ByteStream {
   sink: ByteStreamSink
   /** Queues data (not copied: do not reuse the buffer). False: stop until `sink.writable`. */
   write(data: Buffer): boolean
+  /** Bytes that were written and are still referred to; undefined where nobody can tell. */
+  readonly queued?: number
   /** Says that `count` bytes were taken, which lets the other side send more. */
   consumed(count: number): void
   /** Ends our direction once all queued data went out. */

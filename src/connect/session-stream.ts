@@ -44,6 +44,9 @@ export async function startSessionStream(
       owner = sink
       for (const event of early.splice(0)) event(sink)
     },
+    get queued(): number {
+      return channel.queued
+    },
     write: data => channel.write(data),
     consumed: count => channel.consumed(count),
     eof: () => channel.eof(),

@@ -188,11 +188,16 @@ export class LocalFileSystem implements FileSystem {
    * Synchronous, as is `writeFile`: for a small file each hop to a thread and back costs more than the call itself, and a
    * copy of thousands of them is made of nothing else.
    */
-  readFile(path: string, size: number, done: (error: Error | undefined, data: Buffer | undefined) => void): void {
+  readFile(
+    path: string,
+    size: number,
+    done: (error: Error | undefined, data: Buffer | undefined) => void,
+    memory?: Buffer,
+  ): void {
     let data: Buffer | undefined
     try {
       const flags = O_RDONLY | O_NONBLOCK | (this.#confinement ? O_NOFOLLOW : 0)
-      data = this.#atOnce(path, true, native => readWhole(native, flags, size))
+      data = this.#atOnce(path, true, native => readWhole(native, flags, size, memory))
     } catch (error) {
       done(error as Error, undefined)
       return
@@ -306,9 +311,12 @@ const readSlabLength = 256 * 1024
 let readSlab = Buffer.alloc(0)
 
 /** The data of a file, or undefined when it has not `size` bytes. */
-function readWhole(native: NativePath, flags: number, size: number): Buffer | undefined {
+function readWhole(native: NativePath, flags: number, size: number, memory?: Buffer): Buffer | undefined {
   const descriptor = fs.openSync(native, flags)
   try {
+    if (memory && memory.length > size) {
+      return fs.readSync(descriptor, memory, 0, size + 1, null) === size ? memory.subarray(0, size) : undefined
+    }
     if (readSlab.length < size + 1) readSlab = Buffer.allocUnsafeSlow(Math.max(readSlabLength, size + 1))
     // One byte more, so that what comes short of it is all there is.
     if (fs.readSync(descriptor, readSlab, 0, size + 1, null) !== size) return undefined

@@ -14,6 +14,11 @@ import type { TransferStep } from './options.ts'
 /** Files up to this size are read and written whole, in the fewest steps. */
 const smallFile = 256 * 1024
 
+/** Memory that most small files fit into, used again: new memory costs more than to read into it. */
+const memoryLength = 16 * 1024
+const maximumSpare = 64
+const spare: Buffer[] = []
+
 type SmallCopyContext = Pick<FileCopyContext, 'source' | 'target' | 'flow' | 'options'>
 
 /** `grown`: the file is not as small as it was said to be, and nothing was done. */
@@ -39,7 +44,10 @@ export function copySmallFile(
   const size = item.attributes.size ?? 0
   const { flow } = context
   const begin = (): void => {
-    copyNow(context, item, size, (error, outcome) => {
+    const memory = size < memoryLength ? (spare.pop() ?? Buffer.allocUnsafeSlow(memoryLength)) : undefined
+    copyNow(context, item, size, memory, (error, outcome) => {
+      // What a lost connection was to send may refer to it still.
+      if (memory && !error && spare.length < maximumSpare) spare.push(memory)
       flow.give(size)
       done(error, outcome)
     })
@@ -52,6 +60,7 @@ function copyNow(
   { source, target, options }: SmallCopyContext,
   item: FileItem,
   size: number,
+  memory: Buffer | undefined,
   done: (error: Error | undefined, outcome: Outcome) => void,
 ): void {
   const place = placeFor(item, options)
@@ -100,7 +109,7 @@ function copyNow(
     }
     attempt(() => target.writeFile!(place, data, write, written), fail)
   }
-  attempt(() => source.readFile!(item.source, size, read), fail)
+  attempt(() => source.readFile!(item.source, size, read, memory), fail)
 }
 
 /** What is thrown before anything was asked for, such as an impossible path, is a failure of the file. */
