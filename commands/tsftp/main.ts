@@ -46,6 +46,7 @@ export const main = defineMain({ program: 'tsftp', failureStatus: connectionStat
     programFlags: sshFlags,
     localServer: serverCommand,
     noticesLoss: invocation.resume,
+    survivesInterrupts: true,
   })
   const context = await begin(invocation, hosts, log)
   try {

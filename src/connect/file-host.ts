@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { DisconnectReason } from '../../lib/errors.ts'
 import type { ByteStream } from '../../lib/wire/byte-stream.ts'
 import { stdioStream } from '../net/stdio-stream.ts'
+import { uninterruptible } from '../net/subprocess.ts'
 import { markTraffic } from '../net/type-of-service.ts'
 import { forwardedAgentOf } from './credentials.ts'
 import type { Forwards } from './forwards.ts'
@@ -84,10 +85,12 @@ export interface OtherProgram {
   readonly host: string
   readonly user?: string | undefined
   readonly port?: number | undefined
+  /** As in `OpenOptions`. */
+  readonly survivesInterrupts?: boolean | undefined
 }
 
 /** Through another program that takes the flags of ssh(1), started anew for each file program. */
-export function fileHostThrough({ program, flags, host, user, port }: OtherProgram): FileHost {
+export function fileHostThrough({ program, flags, host, user, port, survivesInterrupts }: OtherProgram): FileHost {
   return {
     isShared: false,
     async start(wanted) {
@@ -101,21 +104,23 @@ export function fileHostThrough({ program, flags, host, user, port }: OtherProgr
         host,
         'subsystem' in wanted ? wanted.subsystem : wanted.command,
       ]
-      return startLocal(program, args)
+      // It keeps the terminal, to ask for passwords.
+      return survivesInterrupts ? startLocal(...uninterruptible(program, args)) : startLocal(program, args)
     },
     async close() {},
   }
 }
 
 /** A server program of this machine (`-D`), as a host. */
-export const localFileHost = (command: string): FileHost => ({
+export const localFileHost = (command: string, survivesInterrupts = false): FileHost => ({
   isShared: false,
-  start: () => startLocal('/bin/sh', ['-c', `exec ${command}`]),
+  start: () => startLocal('/bin/sh', ['-c', `exec ${command}`], { detached: survivesInterrupts }),
   async close() {},
 })
 
-async function startLocal(program: string, args: readonly string[]): Promise<FileStream> {
-  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] })
+/** `detached`: away from the terminal, whose signals do not reach it then. */
+async function startLocal(program: string, args: readonly string[], { detached = false } = {}): Promise<FileStream> {
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], detached })
   const exit = new Promise<number | undefined>(resolve => {
     child.once('error', () => resolve(undefined))
     child.once('exit', status => resolve(status ?? undefined))

@@ -30,6 +30,8 @@ export interface FileHostOptions {
   readonly replyTimeout?: number | undefined
   /** Whether a connection that says nothing counts as lost, unless ServerAliveInterval says when. */
   readonly noticesLoss?: boolean
+  /** As in `OpenOptions`. */
+  readonly survivesInterrupts?: boolean
 }
 
 /** ServerAliveInterval of hosts whose loss must be noticed; three times that is the patience. */
@@ -86,10 +88,11 @@ export class FileHosts {
 
   async #connect({ user, host, port = this.#options.port }: HostName): Promise<FileHost> {
     const { program, options, configFile, verbosity, localServer, throughProgram, programFlags } = this.#options
-    if (localServer !== undefined) return localFileHost(localServer)
+    const { survivesInterrupts } = this.#options
+    if (localServer !== undefined) return localFileHost(localServer, survivesInterrupts)
     if (throughProgram !== undefined) {
       const flags = [...programFlags, ...(configFile === undefined ? [] : ['-F', configFile])]
-      return fileHostThrough({ program: throughProgram, flags, host, user, port })
+      return fileHostThrough({ program: throughProgram, flags, host, user, port, survivesInterrupts })
     }
     const early = createLog(raisedLevel('INFO', verbosity), stderrSink())
     const files = { file: configFile, exec: runExec, log: early }
@@ -114,6 +117,7 @@ export class FileHosts {
         ask: interactiveAsk(process.env),
         print: text => process.stderr.write(`${text}\n`),
         env: process.env,
+        survivesInterrupts,
         hopConfig: async (hop, before) => (await import('./hop-config.ts')).hopConfig(hop, before, files),
       })
     } catch (error) {

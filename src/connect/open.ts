@@ -39,6 +39,8 @@ export interface OpenOptions {
   hopConfig?(hop: JumpHost, before: readonly string[]): SshConfig | Promise<SshConfig>
   /** What `reach` gives for this configuration, when it was begun before the engine was there. */
   readonly way?: Promise<Way>
+  /** Whether Ctrl-C gives up something else than the connection, and must not end a ProxyCommand. */
+  readonly survivesInterrupts?: boolean | undefined
   /** How many hosts this one is away from the destination. */
   readonly hops?: number
 }

@@ -24,7 +24,7 @@ export async function reach(options: OpenOptions): Promise<Way> {
     // Behind a pipe there is nothing to keep alive and no address.
     const { runProxyCommand } = await import('./proxy-command.ts')
     const command = expandForProxy(config, config.proxyCommand)
-    return { stream: runProxyCommand(command, options.env['SHELL'] || '/bin/sh', log) }
+    return { stream: runProxyCommand(command, options.env['SHELL'] || '/bin/sh', log, options.survivesInterrupts) }
   }
   const bindAddress = localAddressOf(config)
   const { socket, roundTrip } = await connectTcp({

@@ -7,6 +7,15 @@ export interface CapturedOutput {
 }
 
 /**
+ * The command line of a program on which an interrupt from the terminal has no effect: where Ctrl-C gives up a transfer, it
+ * must not end what carries the session. (Programs on Node undo it.)
+ */
+export const uninterruptible = (program: string, args: readonly string[]): [string, string[]] => [
+  '/bin/sh',
+  ['-c', 'trap "" INT; exec "$@"', 'sh', program, ...args],
+]
+
+/**
  * Runs a program, without a shell, and keeps what it prints, at most `limit` bytes; what it says on stderr is the
  * user's. @throws Error when it cannot be started, or prints more
  */

@@ -185,6 +185,9 @@ describe.skipIf(!haveServer)('exit statuses and flags', () => {
   })
 })
 
+/** Joins its stdin and stdout to a port of this machine, as nc does. */
+const relay = `bash -c 'exec 3<>/dev/tcp/127.0.0.1/%p; cat <&3 & exec cat >&3'`
+
 describe.skipIf(!haveServer || !haveProgram('sshd'))("with OpenSSH's sshd", () => {
   let sshd: RunningSshd
   let flags: string[]
@@ -245,6 +248,30 @@ describe.skipIf(!haveServer || !haveProgram('sshd'))("with OpenSSH's sshd", () =
       terminal.type('!echo from the shell\n')
       await terminal.sees(/\nfrom the shell/)
       await terminal.sees(/sftp> /)
+      terminal.type('bye\n')
+      expect(await terminal.exit).toBe(0)
+    } finally {
+      terminal.kill()
+    }
+  })
+
+  test.each([
+    ['a server program', () => ['-D', sftpServer]],
+    ['a server program on Node', () => ['-D', `${process.execPath} ${tsftp.replace('tsftp.js', 'tsftp-server.js')}`]],
+    ['another ssh', () => [...flags, '-S', 'ssh', `${sshd.user}@127.0.0.1`]],
+    ['a ProxyCommand', () => [...flags, '-o', `ProxyCommand=${relay}`, `${sshd.user}@127.0.0.1`]],
+  ])('Ctrl-C does not end %s', async (_name, how) => {
+    writeFileSync(join(folder, 'f'), Buffer.alloc(3_000_000))
+    const terminal = onTerminal(process.execPath, [tsftp, '-l', '8000', ...how()])
+    try {
+      await terminal.sees(/sftp> /)
+      terminal.type(`put ${folder}/f ${folder}/g\n`)
+      await terminal.sees(/\d+% .*ETA/)
+      terminal.type('\x03')
+      await terminal.sees(/Interrupt/)
+      await terminal.sees(/sftp> /)
+      terminal.type('pwd\n')
+      await terminal.sees(/Remote working directory: /)
       terminal.type('bye\n')
       expect(await terminal.exit).toBe(0)
     } finally {
