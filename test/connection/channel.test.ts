@@ -183,7 +183,7 @@ describe('sending', () => {
     const data = bytes(100_000)
     sink.channel!.write(data)
     const sent = pair.clientTransport.outbox.map(payload => ChannelData.read(payload))
-    expect(sent.every(each => each.recipientChannel === maximum && each.data.length <= 32768)).toBe(true)
+    expect(sent.every(each => each.recipientChannel === maximum && each.data.length <= 64 * 1024)).toBe(true)
     expect(Buffer.concat(sent.map(each => each.data)).equals(data)).toBe(true)
     pair.clientTransport.deliver(payloadOf(ChannelWindowAdjust, { recipientChannel: 0, bytes: 100_001 }))
     expect(pair.clientTransport.failure).toMatchObject({ code: 'window-exceeded' })

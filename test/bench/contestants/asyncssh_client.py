@@ -1,5 +1,6 @@
 # AsyncSSH as a client: asyncssh_client.py port user keyfile cipher kex command; stdin and stdout are the command's.
 import asyncio
+import subprocess
 import sys
 
 import asyncssh
@@ -23,7 +24,12 @@ async def main():
         agent_path=None,
         **options
     ) as connection:
-        result = await connection.run(command, stdin=sys.stdin.buffer, stdout=sys.stdout.buffer, encoding=None)
+        # asyncio can wait for pipes, but not for files: what the two copies take counts as the client's.
+        with subprocess.Popen(["cat"], stdout=subprocess.PIPE) as source, subprocess.Popen(
+            ["cat"], stdin=subprocess.PIPE
+        ) as target:
+            result = await connection.run(command, stdin=source.stdout, stdout=target.stdin, encoding=None)
+            target.stdin.close()
         return result.exit_status
 
 
