@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import type { Channel } from '../../lib/connection/channel.ts'
+import { type Channel, writeHighWaterMark, writeLowWaterMark } from '../../lib/connection/channel.ts'
 import { startSession } from '../../lib/connection/client-session.ts'
 import { startProcess } from '../../lib/connection/process.ts'
 import { acceptSessions, type ServerSession } from '../../lib/connection/server-session.ts'
+import { defaultWindow } from '../../lib/connection/window.ts'
 import { ConnectionLostError } from '../../lib/errors.ts'
 import { enginePair } from '../support/engine-pair.ts'
 import { straddling } from '../support/transport-pair.ts'
@@ -108,5 +109,58 @@ describe('sessions over real transports', () => {
     server.ended()
     await expect(process.exit).rejects.toThrow(ConnectionLostError)
     expect(client.connection.channels.size + (await server.login).connection.channels.size).toBe(0)
+  })
+})
+
+describe('a reader that stands still', () => {
+  const piece = Buffer.alloc(100_000, 7)
+
+  it('holds the sender back: what is on its way stays within the window, what waits within the high-water mark', async () => {
+    let sender: Channel | undefined
+    let handedOver = 0
+    const goOn = (): void => {
+      while (sender!.write(piece)) handedOver += piece.length
+      handedOver += piece.length
+    }
+    const types = new Map([
+      [
+        'session',
+        acceptSessions({
+          start(session, _program, reply) {
+            reply(true)
+            sender = session.channel
+            session.attach({ data() {}, writable: goOn })
+            goOn()
+          },
+        }),
+      ],
+    ])
+    const { client } = await enginePair({ server: { channelTypes: types } })
+    let received = 0
+    let taken = 0
+    const session = await startSession(
+      client.connection,
+      { command: 'all' },
+      { data: ({ length }) => (received += length) },
+    )
+    const rest = async (): Promise<void> => {
+      for (let quiet = 0, last = -1; quiet < 3; quiet = received === last ? quiet + 1 : 0) {
+        last = received
+        for (let turn = 0; turn < 20; turn++) await new Promise(resolve => setImmediate(resolve))
+      }
+    }
+    for (let round = 0; round < 20; round++) {
+      await rest()
+      expect(received - taken).toBe(defaultWindow)
+      expect(handedOver - received).toBe(sender!.queued)
+      expect(sender!.queued).toBeGreaterThan(writeLowWaterMark)
+      expect(sender!.queued).toBeLessThanOrEqual(writeHighWaterMark + piece.length)
+      // Half of what lies there: enough to be granted again.
+      const count = defaultWindow / 2
+      session.channel.consumed(count)
+      taken += count
+    }
+    expect(received).toBeGreaterThan(10 * defaultWindow)
+    client.transport.disconnect(11, 'done')
   })
 })
