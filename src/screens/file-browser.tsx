@@ -16,11 +16,31 @@ export async function browse(makeBrowser: (changed: () => void) => Browser): Pro
       listener = () => {}
     }
   }
-  const screen = render(<Screen browser={browser} subscribe={subscribe} />, { exitOnCtrlC: false })
-  await browser.start()
-  await screen.waitUntilExit()
-  browser.stop()
+  const { stdout } = process
+  const leave = (): void => void stdout.write(mainScreen)
+  const end = (): void => process.exit(1)
+  // What lies outside of a smaller terminal stays there, wrapped, unless it is wiped before the next drawing.
+  const wipe = (): void => void stdout.write(emptyScreen)
+  stdout.write(`${otherScreen}${emptyScreen}`)
+  stdout.prependListener('resize', wipe)
+  process.once('exit', leave)
+  for (const signal of endingSignals) process.once(signal, end)
+  try {
+    const screen = render(<Screen browser={browser} subscribe={subscribe} />, { exitOnCtrlC: false })
+    await browser.start()
+    await screen.waitUntilExit()
+    browser.stop()
+  } finally {
+    stdout.off('resize', wipe)
+    for (const signal of endingSignals) process.off(signal, end)
+    process.off('exit', leave)
+    leave()
+  }
 }
+
+/** What a full-screen program does to a terminal of the kind of xterm: what was on it comes back at the end. */
+const [otherScreen, mainScreen, emptyScreen] = ['\x1b[?1049h', '\x1b[?1049l', '\x1b[2J\x1b[H']
+const endingSignals = ['SIGTERM', 'SIGHUP'] as const
 
 /** Lines of the screen that are not those of the panes: two titles, frames, message. */
 const otherLines = 5
@@ -33,10 +53,10 @@ interface ScreenProperties {
 
 function Screen({ browser, subscribe }: ScreenProperties) {
   const { exit } = useApp()
-  const { stdout } = useStdout()
+  const { columns, rows: lines } = useSize()
   const state = useSyncExternalStore(subscribe, () => browser.state)
-  const rows = Math.max(4, (stdout.rows ?? 24) - otherLines - (state.transfers.length > 0 ? transferLines : 0))
-  const width = Math.floor((stdout.columns ?? 80) / 2)
+  const rows = Math.max(4, lines - otherLines - (state.transfers.length > 0 ? transferLines : 0))
+  const width = Math.floor(columns / 2)
   useInput((input, key) => {
     // Keys that were typed fast arrive together.
     for (const stroke of strokesOf(input, key)) {
@@ -68,6 +88,18 @@ function Screen({ browser, subscribe }: ScreenProperties) {
       <Footer dialog={state.dialog} message={state.message} />
     </Box>
   )
+}
+
+/** Columns and lines of the terminal, drawn again when they change. */
+function useSize(): { columns: number; rows: number } {
+  const { stdout } = useStdout()
+  const subscribe = (changed: () => void): (() => void) => {
+    stdout.on('resize', changed)
+    return () => void stdout.off('resize', changed)
+  }
+  const size = useSyncExternalStore(subscribe, () => `${stdout.columns ?? 80} ${stdout.rows ?? 24}`)
+  const [columns = 80, rows = 24] = size.split(' ').map(Number)
+  return { columns, rows }
 }
 
 type KeyName =

@@ -59,6 +59,25 @@ describe.skipIf(!isBuilt)('tsftp browse on a terminal', () => {
     }
   }, 60_000)
 
+  test('a terminal that becomes smaller is drawn anew, and what was on it comes back', async () => {
+    const server = `${process.execPath} ${bin('tsftp-server')}`
+    const args = [bin('tsftp'), 'browse', '-D', server, folder, `x:${folder}`]
+    const terminal = onTerminal(process.execPath, args, { TERM: 'xterm' })
+    try {
+      await terminal.sees(/┌─{38}┐┌─{38}┐[\s\S]*there\/[\s\S]*there\/[\s\S]*for help/)
+      terminal.resize(60, 12)
+      await terminal.sees(/\x1b\[2J[\s\S]*┌─{28}┐┌─{28}┐([^\n]*\n){9}[^\n]*└─{28}┘└─{28}┘/)
+      terminal.type('q')
+      expect(await terminal.exit).toBe(0)
+      const shown = terminal.shown()
+      expect(shown.indexOf('\x1b[?1049h')).toBeGreaterThan(-1)
+      expect(shown.indexOf('\x1b[?1049h')).toBeLessThan(shown.indexOf('┌'))
+      expect(shown.lastIndexOf('\x1b[?1049l')).toBeGreaterThan(shown.lastIndexOf('└'))
+    } finally {
+      terminal.kill()
+    }
+  }, 60_000)
+
   test('every key does what the help says', async () => {
     const at = (...names: string[]): string => join(folder, ...names)
     const server = `${process.execPath} ${bin('tsftp-server')}`
