@@ -1,5 +1,17 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -163,3 +175,50 @@ describe.skipIf(!existsSync(here('../../dist')))('a server', () => {
     for (const name of ['one', 'two', 'three']) expect(statSync(path(name)).mode & 0o7000).toBe(0)
   })
 })
+
+describe.skipIf(!existsSync(here('../../dist')) || !existsSync('/usr/lib/openssh/sftp-server'))(
+  'a source that changes while it is copied',
+  () => {
+    test.each([
+      ['down', [], 'truncated'],
+      ['up', [], 'truncated'],
+      ['down', ['--atomic'], 'truncated'],
+      ['up', ['--atomic'], 'truncated'],
+      ['down', [], 'replaced'],
+      ['up', [], 'replaced'],
+      ['up', [], 'overwritten'],
+      ['down', ['--atomic'], 'overwritten'],
+    ] as const)('%s, %j: %s', async (way, flags, change) => {
+      const [source, target] = [path('source'), path('target')]
+      writeFileSync(source, contents)
+      utimesSync(source, 1_000_000_000, 1_000_000_000)
+      writeFileSync(target, 'old')
+      const operands = way === 'down' ? [`x:${source}`, target] : [source, `x:${target}`]
+      // A megabyte a second, so that there is a middle.
+      const args = ['-D', '/usr/lib/openssh/sftp-server', '-l', '8000', ...flags, ...operands]
+      const running = runProgram(process.execPath, [bin('tscp'), ...args])
+      const begun = (): boolean =>
+        readdirSync(folder).some(name => !/^(source|new)$/.test(name) && statSync(path(name)).size > 100_000)
+      while (!begun()) await new Promise(resolve => setTimeout(resolve, 10))
+      if (change === 'truncated') truncateSync(source, 50_000)
+      else if (change === 'replaced') {
+        writeFileSync(path('new'), 'new')
+        renameSync(path('new'), source)
+      } else writeFileSync(source, Buffer.alloc(1_000_000, 1))
+      const ran = await running
+      if (change === 'replaced') {
+        // The file that was opened is copied, whole.
+        expect([ran.status, ran.stderr]).toEqual([0, ''])
+        expect(readFileSync(target).equals(contents)).toBe(true)
+        return
+      }
+      expect(ran.status).toBe(1)
+      const words = change === 'overwritten' ? 'changed' : 'shrank'
+      expect(ran.stderr).toMatch(
+        new RegExp(`^tscp: read (local|remote) "[^"]*source": file ${words} while it was read\n`),
+      )
+      if (flags[0] === '--atomic')
+        expect([readFileSync(target, 'utf8'), readdirSync(folder).sort()]).toEqual(['old', ['source', 'target']])
+    })
+  },
+)
