@@ -1,12 +1,6 @@
 import { CommandError } from '../../src/command/errors.ts'
-import { type CommandLineSyntax, type GivenFlag, parseCommandLine, usage } from '../../src/command/options.ts'
-import {
-  defaultReplyTimeout,
-  type HostFlags,
-  hostFlags,
-  hostOptions,
-  replyTimeoutOf,
-} from '../../src/connect/host-flags.ts'
+import { type CommandLineSyntax, parseCommandLine, usage } from '../../src/command/options.ts'
+import { type HostFlags, hostFlags, hostOptions, requestFlag, requestSettings } from '../../src/connect/host-flags.ts'
 
 export const syntax: CommandLineSyntax = {
   program: 'tscp',
@@ -31,7 +25,7 @@ export const syntax: CommandLineSyntax = {
     { name: 's', description: 'use SFTP (the default)' },
     { name: 'T', description: 'take files of other names than were asked for (old protocol)' },
     { name: 't', description: 'store files from standard input (used between two scp programs)' },
-    { name: 'X', argument: 'sftp_option', description: 'nrequests=N, buffer=BYTES or timeout=SECONDS' },
+    requestFlag,
     { name: 'atomic', description: 'write to a temporary name and rename when a file is whole' },
     { name: 'json', description: 'report each file and the totals as lines of JSON on standard output' },
     { name: 'parallel', argument: 'n', description: 'files in flight at once' },
@@ -72,8 +66,6 @@ export const fatal = (text: string): CommandError => new CommandError(`tscp: ${t
 
 /** Highest limit of `-l`, in kbit/s (scp.c). */
 const highestLimit = 100 * 1024 * 1024
-const highestRequests = 256 * 1024
-const largestRequest = 256 * 1024
 
 /** @throws CommandError (1) with the usage */
 export function parseInvocation(args: readonly string[]): Invocation {
@@ -85,7 +77,7 @@ export function parseInvocation(args: readonly string[]): Invocation {
   if (operands.length < (mode === 'copy' ? 2 : 1) || (mode === 'receive' && operands.length > 1)) {
     throw new CommandError(usage(syntax), 1)
   }
-  const { requests, requestSize, replyTimeout } = sftpOptions(flags)
+  const { requests, requestSize, replyTimeout } = requestSettings('tscp: ', flags)
   const sources = mode === 'send' ? operands : operands.slice(0, -1)
   return {
     mode,
@@ -123,35 +115,4 @@ function countOf(flag: string, text: string | undefined, highest: number): numbe
   const count = /^\d+$/.test(text) ? Number(text) : 0
   if (count < 1 || count > highest) throw new CommandError(`--${flag}: a number from 1 to ${highest} is needed`, 1)
   return count
-}
-
-const scales: Readonly<Record<string, number>> = { '': 1, k: 1024, m: 1024 ** 2 }
-
-interface SftpOptions {
-  readonly requests: number | undefined
-  readonly requestSize: number | undefined
-  readonly replyTimeout: number
-}
-
-function sftpOptions(flags: readonly GivenFlag[]): SftpOptions {
-  let replyTimeout = defaultReplyTimeout
-  let requests: number | undefined
-  let requestSize: number | undefined
-  for (const { value } of flags.filter(({ name }) => name === 'X')) {
-    const [name, text = ''] = value.split(/=(.*)/s, 2)
-    const match = /^(\d+)([km]?)$/i.exec(text)
-    const number = match ? Number(match[1]) * scales[match[2]!.toLowerCase()]! : 0
-    if (name === 'buffer') {
-      if (number < 1 || number > largestRequest) throw fatal(`Invalid buffer size "${text}": Invalid argument`)
-      requestSize = number
-    } else if (name === 'nrequests') {
-      if (number < 1 || number > highestRequests || match?.[2])
-        throw fatal(
-          `Invalid number of requests "${text}": ${match && number < 1 ? 'too small' : match && !match[2] ? 'too large' : 'invalid'}`,
-        )
-      requests = number
-    } else if (name === 'timeout') replyTimeout = replyTimeoutOf(text)
-    else throw fatal('Invalid -X option')
-  }
-  return { requests, requestSize, replyTimeout }
 }

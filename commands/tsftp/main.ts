@@ -36,18 +36,8 @@ export const main = defineMain({ program: 'tsftp', failureStatus: connectionStat
   // Before connecting, as sftp does: a missing file should not cost a login.
   const batch = invocation.batchFile === undefined ? undefined : openBatch(invocation.batchFile)
   diesOfSignals()
-  const log = createLog(raisedLevel(invocation.quiet ? 'ERROR' : 'INFO', invocation.verbosity), stderrSink())
-  const { serverCommand, program, sshFlags } = invocation
-  const hosts = new FileHosts({
-    ...invocation,
-    program: 'tsftp',
-    port: undefined,
-    throughProgram: program,
-    programFlags: sshFlags,
-    localServer: serverCommand,
-    noticesLoss: invocation.resume,
-    survivesInterrupts: true,
-  })
+  const log = createLog(raisedLevel(invocation.quiet ? 'ERROR' : 'INFO', invocation.host.verbosity), stderrSink())
+  const hosts = new FileHosts(invocation.host)
   const context = await begin(invocation, hosts, log)
   try {
     const failed = await work(invocation, context, batch)
@@ -104,12 +94,12 @@ function withConnectionClosed(error: unknown): unknown {
 
 async function begin(invocation: Invocation, hosts: FileHosts, log: Log): Promise<Context> {
   const host = await reach(invocation, hosts)
-  const { destination, serverCommand } = invocation
+  const { destination, host: flags } = invocation
   const quiet = (invocation.quiet || invocation.batchFile !== undefined) && !invocation.noisy
   try {
     const files = await openFiles(invocation, host, log, hosts.replyTimeout)
     if (!quiet) {
-      const where = destination ? `Connected to ${destination.host}.` : `Attached to ${serverCommand}.`
+      const where = destination ? `Connected to ${destination.host}.` : `Attached to ${flags.localServer}.`
       process.stderr.write(`${visible(where)}\n`)
     }
     const { recurse, resume, preserve, sync, blockSize, maximumRequests, rate } = invocation

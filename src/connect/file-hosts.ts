@@ -91,7 +91,8 @@ export class FileHosts {
     const { survivesInterrupts } = this.#options
     if (localServer !== undefined) return localFileHost(localServer, survivesInterrupts)
     if (throughProgram !== undefined) {
-      const flags = [...programFlags, ...(configFile === undefined ? [] : ['-F', configFile])]
+      const settings = ['-o', 'ForwardAgent no', ...(configFile === undefined ? [] : ['-F', configFile])]
+      const flags = [...programFlags, ...settings]
       return fileHostThrough({ program: throughProgram, flags, host, user, port, survivesInterrupts })
     }
     const early = createLog(raisedLevel('INFO', verbosity), stderrSink())

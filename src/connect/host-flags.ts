@@ -60,22 +60,66 @@ function portOf(program: string, text: string | undefined): number | undefined {
   return port
 }
 
-/** Flags that ssh(1) knows by the same letter, and `-B` as an option. */
+/** Flags that ssh(1) knows by the same letter, except `-F`, and `-B` as an option. */
 function programFlag({ name, value }: GivenFlag): string[] {
   if (name === 'B') return ['-oBatchMode=yes']
   if (name.length > 1) return []
-  if ('cFiJo'.includes(name)) return [`-${name}`, value]
+  if ('ciJo'.includes(name)) return [`-${name}`, value]
   return '46ACqv'.includes(name) ? [`-${name}`] : []
 }
 
 /** Seconds: long for any answer of a server, short for a person before a copy that stands still. */
-export const defaultReplyTimeout = 300
+const defaultReplyTimeout = 300
 
 const longestReplyTimeout = 24 * 60 * 60
 
 /** `-X timeout=SECONDS`. @throws CommandError (255) */
-export function replyTimeoutOf(text: string): number {
+function replyTimeoutOf(text: string): number {
   const seconds = /^\d{1,6}$/.test(text) ? Number(text) : Number.NaN
   if (seconds >= 0 && seconds <= longestReplyTimeout) return seconds
   throw new CommandError(`Invalid timeout "${text}"`, 255)
+}
+
+/** What `-X` says about requests of SFTP. */
+export interface RequestSettings {
+  /** In flight; undefined: as many as pay. */
+  readonly requests: number | undefined
+  /** Bytes of each. */
+  readonly requestSize: number | undefined
+  /** Seconds, as `FileHostOptions` has it. */
+  readonly replyTimeout: number
+}
+
+export const requestFlag: Flag = {
+  name: 'X',
+  argument: 'sftp_option',
+  description: 'nrequests=N, buffer=BYTES or timeout=SECONDS',
+}
+
+const scales: Readonly<Record<string, number>> = { '': 1, k: 1024, m: 1024 ** 2 }
+const largestRequest = 256 * 1024
+const highestRequests = 256 * 1024
+
+/** Every `-X` of a line. `before` begins what is said of a wrong one. @throws CommandError (255) */
+export function requestSettings(before: string, flags: readonly GivenFlag[]): RequestSettings {
+  const fatal = (text: string): CommandError => new CommandError(before + text, 255)
+  let replyTimeout = defaultReplyTimeout
+  let requests: number | undefined
+  let requestSize: number | undefined
+  for (const { value } of flags.filter(({ name }) => name === 'X')) {
+    const [name, text = ''] = value.split(/=(.*)/s, 2)
+    const [, digits = '', unit = ''] = /^(\d+)([km]?)$/i.exec(text) ?? []
+    const number = Number(digits) * scales[unit.toLowerCase()]!
+    if (name === 'buffer') {
+      if (number < 1 || number > largestRequest) throw fatal(`Invalid buffer size "${text}": Invalid argument`)
+      requestSize = number
+    } else if (name === 'nrequests') {
+      const why = digits === '' || unit !== '' ? 'invalid' : number < 1 ? 'too small' : 'too large'
+      if (why === 'invalid' || number < 1 || number > highestRequests)
+        throw fatal(`Invalid number of requests "${text}": ${why}`)
+      requests = number
+    } else if (name === 'timeout') replyTimeout = replyTimeoutOf(text)
+    else throw fatal('Invalid -X option')
+  }
+  return { requests, requestSize, replyTimeout }
 }
