@@ -109,6 +109,8 @@ export interface FileSystem {
   ): void
   /** Creates or replaces a small file in as few steps as can be. Absent: by `open`. `done` as with `readFile`. */
   writeFile?(path: string, data: Buffer, options: WriteFileOptions, done: (error: Error | undefined) => void): void
+  /** Milliseconds that a request and its answer take; 0 when that is not known, absent where nothing goes over a path. */
+  readonly roundTrip?: number
   /** Sizes that READ and WRITE should have here; absent: no matter. */
   readonly dataLimits?: { readonly read: number; readonly write: number; readonly handles: number }
 }

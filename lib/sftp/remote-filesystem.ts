@@ -61,6 +61,10 @@ export class RemoteFileSystem implements FileSystem {
     return { read: maximumReadLength, write: maximumWriteLength, handles: maximumOpenHandles }
   }
 
+  get roundTrip(): number {
+    return this.session.roundTrip
+  }
+
   /** The path that goes over the wire. @throws UsageError for NUL, which no file name has */
   protected at(path: string): string {
     if (path.includes('\0')) throw new UsageError('path with a NUL byte')

@@ -43,15 +43,18 @@ export class LocalFile implements FileHandle {
   /** Undefined once `close` was called, though the descriptor stays open for what is under way. */
   #descriptor: number | undefined
   readonly #open: number
+  readonly #blocking: boolean
   readonly #waiting: Write[] = []
   /** Calls under way; the descriptor is closed after the last. */
   #busy = 0
   #idle: (() => void) | undefined
 
-  constructor(descriptor: number, path: string) {
+  /** `blocking`: reads and writes hold up the process, which costs less than threads that do it. */
+  constructor(descriptor: number, path: string, blocking = false) {
     this.#descriptor = descriptor
     this.#open = descriptor
     this.#path = path
+    this.#blocking = blocking
   }
 
   readAt(offset: number, length: number, into?: Buffer): Promise<Buffer> {
@@ -59,6 +62,16 @@ export class LocalFile implements FileHandle {
       const descriptor = this.#enter(reject)
       if (descriptor === undefined) return
       const buffer = into && into.length >= length ? into : Buffer.allocUnsafeSlow(length)
+      if (this.#blocking) {
+        this.#leave()
+        try {
+          const count = fs.readSync(descriptor, buffer, 0, length, offset)
+          resolve(count === buffer.length ? buffer : buffer.subarray(0, count))
+        } catch (error) {
+          reject(toSftpError(error, this.#path))
+        }
+        return
+      }
       fs.read(descriptor, buffer, 0, length, offset, (error, count) => {
         this.#leave()
         if (error) reject(toSftpError(error, this.#path))
@@ -74,6 +87,17 @@ export class LocalFile implements FileHandle {
   writeAt(offset: number, data: Buffer): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#enter(reject) === undefined) return
+      if (this.#blocking) {
+        this.#leave()
+        try {
+          for (let at = 0; at < data.length; ) at += fs.writeSync(this.#open, data, at, data.length - at, offset + at)
+          // Between two local files nothing else would let the process do other work.
+          setImmediate(resolve)
+        } catch (error) {
+          reject(toSftpError(error, this.#path))
+        }
+        return
+      }
       this.#waiting.push({ offset, data, resolve, reject })
       if (this.#waiting.length === 1) this.#writeWaiting()
     })

@@ -28,8 +28,9 @@ export interface LocalFileSystemOptions {
   /** Bits that new files and directories do not get, besides those of the process. */
   readonly umask?: number
   /**
-   * Listings look at each file at once instead of by way of a thread, which is several times as fast and holds up the
-   * process for a moment: right for a command, wrong for a server of many. False by default.
+   * Listings look at each file, and open files are read and written, at once instead of by way of a thread. That takes a
+   * fraction of the time and holds up the process for a moment: right for a command, wrong for a server of many. False by
+   * default.
    */
   readonly blocking?: boolean
 }
@@ -175,7 +176,7 @@ export class LocalFileSystem implements FileSystem {
       try {
         return await this.#at(path, !exclusive, async native => {
           const descriptor = await open(native, numbers, mode)
-          return new LocalFile(descriptor, path)
+          return new LocalFile(descriptor, path, this.#blocking)
         })
       } catch (error) {
         const raced = this.#confinement && error instanceof SftpError && systemCode(error) === 'ELOOP'

@@ -12,10 +12,10 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
-describe('LocalFile', () => {
+describe.each([false, true])('LocalFile that blocks: %s', blocking => {
   it('writes pieces that are given at once, in any order, where they belong', async () => {
     const path = join(folder, 'file')
-    const file = new LocalFile(openSync(path, 'w+'), path)
+    const file = new LocalFile(openSync(path, 'w+'), path, blocking)
     const pieces = Array.from({ length: 100 }, (_, index) => ({
       offset: index * 50_000,
       data: Buffer.alloc(50_000, index + 1),
@@ -28,7 +28,7 @@ describe('LocalFile', () => {
 
   it('lets the later of two writes to the same place win', async () => {
     const path = join(folder, 'file')
-    const file = new LocalFile(openSync(path, 'w+'), path)
+    const file = new LocalFile(openSync(path, 'w+'), path, blocking)
     const writes = ['aaaa', 'bb', 'c'].map(text => file.writeAt(0, Buffer.from(text)))
     const closed = file.close()
     await Promise.all(writes)
@@ -39,7 +39,7 @@ describe('LocalFile', () => {
   it('tells every writer of a failure, and closes', async () => {
     const path = join(folder, 'file')
     writeFileSync(path, 'old')
-    const file = new LocalFile(openSync(path, 'r'), path)
+    const file = new LocalFile(openSync(path, 'r'), path, blocking)
     const writes = [0, 10, 20].map(offset => file.writeAt(offset, Buffer.alloc(10)))
     for (const write of writes) await expect(write).rejects.toMatchObject({ code: 'invalid-handle' })
     await file.close()
@@ -50,7 +50,7 @@ describe('LocalFile', () => {
   it('reads into memory that it is given when that is large enough', async () => {
     const path = join(folder, 'file')
     writeFileSync(path, '0123456789')
-    const file = new LocalFile(openSync(path, 'r'), path)
+    const file = new LocalFile(openSync(path, 'r'), path, blocking)
     const memory = Buffer.alloc(8, '-')
     const data = await file.readAt(2, 4, memory)
     expect([data.toString(), data.buffer === memory.buffer]).toEqual(['2345', true])

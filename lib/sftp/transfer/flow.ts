@@ -14,6 +14,8 @@ export interface FlowOptions {
   /** Bytes a second. */
   readonly rate?: number | undefined
   readonly signal?: AbortSignal | undefined
+  /** Whether both ends are known to be near: then more in flight only pushes data out of the processor's cache. */
+  readonly isNear?: boolean
   /** Milliseconds on a clock that only goes forward. */
   readonly now?: () => number
 }
@@ -25,6 +27,7 @@ export interface FlowOptions {
 export class Flow {
   limit = initialBytes
   readonly #maximumRequests: number
+  readonly #maximumBytes: number
   readonly #rate: number | undefined
   readonly #now: () => number
   readonly #signal: AbortSignal | undefined
@@ -41,6 +44,7 @@ export class Flow {
 
   constructor(options: FlowOptions = {}) {
     this.#maximumRequests = options.maximumRequests ?? Number.POSITIVE_INFINITY
+    this.#maximumBytes = options.isNear ? initialBytes : maximumBytes
     this.#rate = options.rate
     this.#now = options.now ?? (() => performance.now())
     this.#signal = options.signal
@@ -96,7 +100,7 @@ export class Flow {
     if (rate < this.#best * worthwhile && this.#idle < patience) return
     this.#best = Math.max(this.#best, rate)
     this.#idle = 0
-    this.limit = Math.min(this.limit * 2, maximumBytes)
+    this.limit = Math.min(this.limit * 2, this.#maximumBytes)
   }
 
   #wake(): void {
