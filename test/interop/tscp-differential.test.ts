@@ -185,13 +185,6 @@ const same: readonly Case[] = [
   ['h:a.txt', 'nodir/x'],
   ['h:', 'into'],
   ['h:~/a.txt', 'new'],
-  ['u@h:a.txt', 'new'],
-  ['[h]:a.txt', 'new'],
-  ['scp://h/a.txt', 'new'],
-  ['scp://u@h:22/dir/x', 'new'],
-  ['scp://h', 'new'],
-  ['scp://h:99999/a.txt', 'new'],
-  ['scp://h:22', 'new'],
   // Up.
   ['l1.txt', 'h:'],
   ['l1.txt', 'h:new'],
@@ -209,10 +202,8 @@ const same: readonly Case[] = [
   ['-rp', 'ldir', 'h:new'],
   ['broken', 'h:'],
   ['./-dash', 'h:'],
-  ['./co:lon', 'h:'],
   ['l1.txt', 'h:nodir/x'],
   ['l1.txt', 'h:~/new'],
-  ['l1.txt', 'scp://u@h/dir/new'],
   ['sp ace', 'st*r', 'dol$lar', 'se;mi', "q'uote", 'back\\slash', 'h:dir'],
   // From host to host.
   ['h:a.txt', 'k:new'],
@@ -221,6 +212,19 @@ const same: readonly Case[] = [
   ['-3p', 'h:b.txt', 'k:new'],
   ['-3', 'h:nothing', 'k:new'],
   ['-3', 'h:a.txt', 'h:b.txt', 'k:dir'],
+]
+
+/** What is done before any protocol is spoken, or by the far scp. */
+const anyProtocol: readonly Case[] = [
+  ['u@h:a.txt', 'new'],
+  ['[h]:a.txt', 'new'],
+  ['scp://h/a.txt', 'new'],
+  ['scp://u@h:22/dir/x', 'new'],
+  ['scp://h', 'new'],
+  ['scp://h:99999/a.txt', 'new'],
+  ['scp://h:22', 'new'],
+  ['l1.txt', 'scp://u@h/dir/new'],
+  ['./co:lon', 'h:'],
   ['-R', 'h:a.txt', 'k:new'],
   ['-Rr', 'h:whole', 'k:new'],
   ['-Rp', 'h:b.txt', 'v@k:new'],
@@ -259,10 +263,13 @@ const protocols = [
 
 describe.skipIf(!haveProgram('scp') || !existsSync(sftpServer))('scp and tscp', () => {
   describe.each(protocols)('%s', (_name, protocol) => {
-    test.each([...same, ...quoted].map(args => [args]))('%j', async args => {
-      const [theirs, ours] = await Promise.all([scp, tscp].map(program => outcome([...protocol, ...args], program)))
-      expect(ours).toEqual(theirs)
-    })
+    test.each([...same, ...quoted, ...(protocol.length === 0 ? anyProtocol : [])].map(args => [args]))(
+      '%j',
+      async args => {
+        const [theirs, ours] = await Promise.all([scp, tscp].map(program => outcome([...protocol, ...args], program)))
+        expect(ours).toEqual(theirs)
+      },
+    )
   })
 })
 
