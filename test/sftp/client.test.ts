@@ -10,6 +10,27 @@ import { haveProgram } from '../support/programs.ts'
 import { sftpPair } from '../support/sftp-pair.ts'
 import { type RunningSshd, startSshd } from '../support/sshd.ts'
 
+/** A quota that is used up, as Node reports it: it has no name for EDQUOT. */
+class UsedUp extends MemoryFileSystem {
+  override async mkdir(): Promise<void> {
+    throw Object.assign(new Error('Unknown system error -122: mkdir'), {
+      code: 'Unknown system error -122',
+      errno: -122,
+    })
+  }
+}
+
+test.each([
+  [3, 'failure'],
+  [4, 'failure'],
+  [5, 'quota-exceeded'],
+  [6, 'quota-exceeded'],
+] as const)('a quota in version %i is %s, and always says so', async (version, code) => {
+  const pair = await sftpPair(new UsedUp(), { session: { version }, server: { version } })
+  const made = new SftpClient(pair.session, new MemoryFileSystem()).mkdir('/x')
+  await expect(made).rejects.toMatchObject({ code, message: expect.stringContaining('Quota exceeded') })
+})
+
 async function client(version: SftpVersion = 3) {
   const local = new MemoryFileSystem()
   const there = new MemoryFileSystem()
