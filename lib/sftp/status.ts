@@ -142,7 +142,9 @@ const systemErrors: Readonly<Record<string, SftpErrorCode>> = {
 /** Anything thrown, as an SftpError: a system's error by its code, without its text, which may show foreign paths. */
 export function toSftpError(error: unknown, path?: string): SftpError {
   if (error instanceof SftpError) return error
-  const code = (error as { code?: unknown } | undefined)?.code
+  const { code: name, errno } = (error ?? {}) as { code?: unknown; errno?: unknown }
+  // What Node's calls that block say instead.
+  const code = name === 'UNKNOWN' ? `Unknown system error ${errno}` : name
   const status = typeof code === 'string' ? systemErrors[code] : undefined
   return new SftpError(status ?? 'failure', { cause: error, ...(path === undefined ? {} : { path }) })
 }
