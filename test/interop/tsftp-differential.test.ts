@@ -3,6 +3,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   realpathSync,
   rmSync,
   symlinkSync,
@@ -368,3 +369,25 @@ describe.skipIf(!haveServer || !haveProgram('sftp'))(
     }, 60_000)
   },
 )
+
+describe.skipIf(!haveServer || !haveProgram('sftp'))('other than sftp', () => {
+  test.each([
+    // Nothing to go on with is a beginning, and nothing left to do is no failure.
+    ['reput a.txt none', [1, 0], ''],
+    ['reput a.txt whole.txt', [1, 0], ''],
+    // sftp ends without a word.
+    ['df none', [1, 1], 'remote statvfs: No such file or directory\n'],
+  ] as const)('%s: statuses %j', async (line, statuses, words) => {
+    prepare(join(folder, 'root'))
+    const cwd = join(folder, 'root/srv')
+    const ran: Ran[] = []
+    for (const program of [sftp, ours]) {
+      rmSync(join(cwd, 'none'), { force: true })
+      writeFileSync(join(cwd, 'whole.txt'), 'hello\n')
+      ran.push(await program(['-b', '-', '-D', sftpServer], `${line}\n`, cwd))
+    }
+    expect(ran.map(({ status }) => status)).toEqual(statuses)
+    expect(ran[1]!.err).toBe(words)
+    if (line.endsWith('none') && !words) expect(readFileSync(join(cwd, 'none'), 'utf8')).toBe('hello\n')
+  })
+})
