@@ -1,7 +1,8 @@
 /**
  * Sections of `npm run bench` about moving files. `files`: one big file and many small ones over loopback. `far`: the same,
  * fewer, over a path whose round trip is 50 ms, which a relay makes (see contestants/relay.ts). tsftp and tscp beside
- * OpenSSH's sftp and scp, each with sshd (and its sftp-server) and with tsshd.
+ * OpenSSH's sftp and scp, each with sshd (and its sftp-server) and with tsshd. The files lie in the folder for temporary
+ * files: `TMPDIR=/dev/shm npm run bench files` leaves the disk out.
  */
 import { spawn } from 'node:child_process'
 import {
