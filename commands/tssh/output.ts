@@ -3,6 +3,7 @@ import { isatty } from 'node:tty'
 import type { Channel } from '../../lib/connection/channel.ts'
 import type { Connection } from '../../lib/connection/connection.ts'
 import { sendEndOfWrite } from '../../lib/connection/requests/end-of-write.ts'
+import { giveBack } from '../../lib/wire/room.ts'
 
 /** Takes data, in one piece or more, and says when they are written. */
 interface Outlet {
@@ -64,7 +65,11 @@ function fileOutlet(fd: number): Outlet {
   }
   return {
     write(pieces, done) {
-      queue.push({ pieces, done })
+      const written = (error?: Error | null): void => {
+        for (const piece of pieces) giveBack(piece)
+        done(error)
+      }
+      queue.push({ pieces, done: written })
       if (queue.length === 1) next()
     },
   }

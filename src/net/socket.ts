@@ -1,5 +1,7 @@
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Engine } from '../../lib/engine.ts'
+import { giveBack } from '../../lib/wire/room.ts'
 import { passed } from '../native/garbage.ts'
 import { largeReadsOf } from './large-reads.ts'
 
@@ -11,17 +13,24 @@ const joinedLimit = 2048
  * go nowhere else.
  */
 export function joinStream(stream: Duplex): { output(chunks: Buffer[]): boolean; attach(engine: Engine): void } {
+  const isSocket = stream instanceof Socket
   return {
     output(chunks) {
       if (stream.destroyed || stream.writableEnded) return true
       let bytes = 0
       for (const chunk of chunks) bytes += chunk.length
-      passed(bytes)
-      if (bytes <= joinedLimit) return stream.write(Buffer.concat(chunks, bytes))
+      if (bytes <= joinedLimit) {
+        const joined = Buffer.concat(chunks, bytes)
+        for (const chunk of chunks) giveBack(chunk)
+        return stream.write(joined)
+      }
       stream.cork()
       let room = true
       for (const chunk of chunks) room = stream.write(chunk)
       stream.uncork()
+      // What the system has taken needs its memory no more; another stream may still have it.
+      if (isSocket && stream.writableLength === 0) for (const chunk of chunks) giveBack(chunk)
+      else passed(bytes)
       return room
     },
     attach(engine) {
