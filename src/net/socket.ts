@@ -19,6 +19,8 @@ export function joinStream(stream: Duplex): { output(chunks: Buffer[]): boolean;
       if (stream.destroyed || stream.writableEnded) return true
       let bytes = 0
       for (const chunk of chunks) bytes += chunk.length
+      // Of what was read to make them, too: a program's output comes in buffers of its own.
+      passed(bytes)
       if (bytes <= joinedLimit) {
         const joined = Buffer.concat(chunks, bytes)
         for (const chunk of chunks) giveBack(chunk)
@@ -30,7 +32,6 @@ export function joinStream(stream: Duplex): { output(chunks: Buffer[]): boolean;
       stream.uncork()
       // What the system has taken needs its memory no more; another stream may still have it.
       if (isSocket && stream.writableLength === 0) for (const chunk of chunks) giveBack(chunk)
-      else passed(bytes)
       return room
     },
     attach(engine) {
