@@ -1,8 +1,8 @@
 /** Bytes that are asked of the system at once: few enough that a piece which is kept does not keep much with it. */
 const slabLength = 256 * 1024
 
-/** Slabs that wait to be used again. */
-const mostFree = 8
+/** Slabs that may be used again; what was cut from an older one is not looked for. No WeakMap: V8 frees its keys late. */
+const mostKnown = 16
 
 interface Slab {
   readonly memory: Buffer
@@ -11,20 +11,22 @@ interface Slab {
   pieces: number
 }
 
-const slabs = new WeakMap<ArrayBufferLike, Slab>()
-const free: Slab[] = []
+const known: Slab[] = []
 let slab: Slab | undefined
 
-function newSlab(): Slab {
+function nextSlab(): Slab {
+  const free = known.find(({ pieces }) => pieces === 0)
+  if (free) return free
   const made = { memory: Buffer.allocUnsafeSlow(slabLength), used: 0, pieces: 0 }
-  slabs.set(made.memory.buffer, made)
+  known.push(made)
+  if (known.length > mostKnown) known.shift()
   return made
 }
 
 /** New memory of any content that nobody else writes to, cut from larger pieces: to ask for each costs more than a packet. */
 export function room(length: number): Buffer {
   if (length > slabLength / 2) return Buffer.allocUnsafeSlow(length)
-  if (!slab || slab.used + length > slabLength) slab = free.pop() ?? newSlab()
+  if (!slab || slab.used + length > slabLength) slab = nextSlab()
   const start = slab.used
   slab.used += length
   slab.pieces++
@@ -36,8 +38,6 @@ export function room(length: number): Buffer {
  * is used again is still in the processor's cache. Nobody has to; never twice for one piece. Other memory is left alone.
  */
 export function giveBack(piece: Buffer): void {
-  const own = slabs.get(piece.buffer)
-  if (!own || --own.pieces > 0) return
-  own.used = 0
-  if (own !== slab && free.length < mostFree) free.push(own)
+  const own = known.find(({ memory }) => memory.buffer === piece.buffer)
+  if (own && --own.pieces === 0) own.used = 0
 }
