@@ -204,7 +204,7 @@ describe.skipIf(!existsSync(here('../../dist')) || !existsSync('/usr/lib/openssh
       else if (change === 'replaced') {
         writeFileSync(path('new'), 'new')
         renameSync(path('new'), source)
-      } else writeFileSync(source, Buffer.alloc(1_000_000, 1))
+      } else writeFileSync(source, Buffer.alloc(contents.length, 1), { flag: 'r+' })
       const ran = await running
       if (change === 'replaced') {
         // The file that was opened is copied, whole.
