@@ -3,6 +3,7 @@ import { SshError } from '../../lib/errors.ts'
 import { ScpError } from '../../lib/scp/dialogue.ts'
 import { SftpError } from '../../lib/sftp/status.ts'
 import { CommandError } from '../../src/command/errors.ts'
+import { abortedBySignals } from '../../src/command/interruption.ts'
 import { defineMain } from '../../src/command/run.ts'
 import { FileHosts } from '../../src/connect/file-hosts.ts'
 import { type Operand, parseOperand, type RemoteOperand } from '../../src/connect/operands.ts'
@@ -12,25 +13,14 @@ import { createReporter } from './reporter.ts'
 
 export { run } from '../../src/command/run.ts'
 
-/** Milliseconds for an orderly end, which a peer that is silent could put off. */
-const orderlyEnd = 10_000
-
 export const main = defineMain({ program: 'tscp', failureStatus: 255 }, async args => {
   const invocation = parseInvocation(args)
   if (invocation.mode !== 'copy') return (await import('./far.ts')).serve(invocation)
   const reporter = await createReporter(invocation)
   const hosts = new FileHosts(invocation.host)
-  const interrupted = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.once(signal, () => {
-      interrupted.abort()
-      // What is cut off in an orderly way takes a moment; a second signal does not wait for it, nor do we for ever.
-      process.once(signal, () => process.exit(1))
-      setTimeout(() => process.exit(1), orderlyEnd).unref()
-    })
-  }
+  const interrupted = abortedBySignals()
   try {
-    return await copyAll({ invocation, hosts, reporter, signal: interrupted.signal })
+    return await copyAll({ invocation, hosts, reporter, signal: interrupted })
   } finally {
     reporter.end()
     await hosts.close()

@@ -9,7 +9,7 @@ import { collect, glob, typeOf, walk } from '../../lib/sftp/tree.ts'
 import type { Operand } from '../../src/connect/operands.ts'
 import { expandHome, type Place, placeOf } from '../../src/connect/places.ts'
 import { insist, retryOf } from '../../src/connect/retrying.ts'
-import { postponeOptimizing } from '../../src/native/optimizing.ts'
+import { withoutOptimizing } from '../../src/native/optimizing.ts'
 import { lossText, reasonText } from '../../src/sftp/texts.ts'
 import { visible } from '../../src/terminal/names.ts'
 import { fatal } from './command-line.ts'
@@ -153,9 +153,8 @@ async function copyTree(
     },
   }
   const count = countFiles(context, from, source)
-  const resumeOptimizing = type === 'directory' ? postponeOptimizing() : undefined
-  const report = await transfer({ files: from.files, path: source }, { files: to.files, path: target }, options)
-  resumeOptimizing?.()
+  const copy = () => transfer({ files: from.files, path: source }, { files: to.files, path: target }, options)
+  const report = type === 'directory' ? await withoutOptimizing(copy) : await copy()
   await count
   if (report.left > 0) reporter.left(report.left)
   if (report.end === 'lost') throw lost(report)

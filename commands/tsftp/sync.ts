@@ -6,6 +6,7 @@ import type { Rule } from '../../lib/sftp/rules.ts'
 import { applySync, planSync, type SyncOptions, type SyncPlan } from '../../lib/sftp/sync.ts'
 import type { Retry, TransferEnd } from '../../lib/sftp/transfer.ts'
 import { CommandError } from '../../src/command/errors.ts'
+import { abortedBySignals } from '../../src/command/interruption.ts'
 import { type CommandLineSyntax, type Flag, parseCommandLine, usage } from '../../src/command/options.ts'
 import { FileHosts } from '../../src/connect/file-hosts.ts'
 import { type HostFlags, hostFlags, hostOptions } from '../../src/connect/host-flags.ts'
@@ -81,21 +82,11 @@ export function parseSync(args: readonly string[]): SyncInvocation {
   }
 }
 
-/** Milliseconds for an orderly end, which a peer that is silent could put off. */
-const orderlyEnd = 10_000
-
 /** `tsftp sync`. Resolves to the exit status: 1 when something failed. */
 export async function runSync(args: readonly string[]): Promise<number> {
   const invocation = parseSync(args)
   const hosts = new FileHosts(invocation.host)
-  const interrupted = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.once(signal, () => {
-      interrupted.abort()
-      process.once(signal, () => process.exit(1))
-      setTimeout(() => process.exit(1), orderlyEnd).unref()
-    })
-  }
+  const interrupted = abortedBySignals()
   try {
     const [from, to] = [await placeOf(hosts, invocation.source), await placeOf(hosts, invocation.target)]
     const ends = {
@@ -103,10 +94,10 @@ export async function runSync(args: readonly string[]): Promise<number> {
       target: await endOf(to, invocation.target.path),
       retry: retryOf(from, to),
     }
-    if (invocation.mode !== 'watch') return await syncOnce(invocation, ends, interrupted.signal)
+    if (invocation.mode !== 'watch') return await syncOnce(invocation, ends, interrupted)
     let status = 0
-    for await (const _ of changes(from, ends.source, interrupted.signal)) {
-      status = await syncOnce(invocation, ends, interrupted.signal)
+    for await (const _ of changes(from, ends.source, interrupted)) {
+      status = await syncOnce(invocation, ends, interrupted)
     }
     return status
   } catch (error) {

@@ -2,10 +2,10 @@ import type { FileSystem } from '../../lib/sftp/filesystem.ts'
 import { unescapeName } from '../../lib/sftp/glob.ts'
 import { baseName, joinPath } from '../../lib/sftp/paths.ts'
 import { SftpError } from '../../lib/sftp/status.ts'
-import { type Retry, type TransferObserver, transfer } from '../../lib/sftp/transfer.ts'
+import { type Retry, type TransferObserver, type TransferOptions, transfer } from '../../lib/sftp/transfer.ts'
 import { attributesOrNothing, collect, type GlobMatch, glob } from '../../lib/sftp/tree.ts'
 import { isFinalFailure, reconnectAttempts, retryText } from '../../src/connect/retrying.ts'
-import { postponeOptimizing } from '../../src/native/optimizing.ts'
+import { withoutOptimizing } from '../../src/native/optimizing.ts'
 import { LocalFileSystem } from '../../src/net/local-filesystem.ts'
 import { transferFailureText } from '../../src/sftp/texts.ts'
 import { visible } from '../../src/terminal/names.ts'
@@ -92,10 +92,9 @@ async function moveOne(
   announce(context, way, resume, marked.path, target.path)
   const isTree = directory && recurse
   const whole = isTree ? await canonical(way, marked, target) : { source: marked, target }
-  const resumeOptimizing = isTree ? postponeOptimizing() : undefined
   const meter = settings.showProgress ? new ProgressMeter(terminalOutput()) : undefined
   try {
-    const report = await transfer(whole.source, whole.target, {
+    const options: TransferOptions = {
       recurse,
       preserve: settings.preserve || flags.has('p') || flags.has('P'),
       sync: settings.sync || flags.has('f'),
@@ -108,7 +107,9 @@ async function moveOne(
       signal: context.interrupted.signal,
       retry: resume ? retryOf(context, way) : undefined,
       observer: observerOf(context, way, isTree, meter),
-    })
+    }
+    const move = () => transfer(whole.source, whole.target, options)
+    const report = isTree ? await withoutOptimizing(move) : await move()
     if (report.left > 0 && report.end === 'lost') context.error(`${report.left} not begun`)
     if (resume && way === 'get' && !directory && report.files === 1 && report.bytes === 0)
       context.error(`File "${visible(target.path)}" was not modified`)
@@ -117,7 +118,6 @@ async function moveOne(
     return report.failures.length === 0 && report.end === 'complete'
   } finally {
     meter?.stop()
-    resumeOptimizing?.()
   }
 }
 

@@ -1,9 +1,7 @@
 import { sanitize } from '../../lib/errors.ts'
 import { fingerprint, randomart } from '../../lib/keys/fingerprint.ts'
 import { leadingOptions } from '../../src/openssh/allowed-signers.ts'
-import { readRegularFile } from '../../src/openssh/files.ts'
-import { readStdin } from '../../src/terminal/stdin.ts'
-import { keyFile, type LoadedKey, loadPublic, openPrivate, problemOf, readKeyLine, requireFile } from './keys.ts'
+import { keyFile, type LoadedKey, loadPublic, openPrivate, readKeyLine, readLinesOf, requireFile } from './keys.ts'
 import { fatal, type Settings } from './settings.ts'
 import { print } from './terminal.ts'
 
@@ -32,13 +30,7 @@ export async function inSyllables(blob: Buffer): Promise<string> {
 /** -l and -B: fingerprints of a private key, or of every key in a file of public keys of any kind. */
 export async function printFingerprints(settings: Settings): Promise<number> {
   const file = keyFile(settings)
-  const path = file === '-' ? '(stdin)' : file
-  let text: string
-  try {
-    text = (file === '-' ? readStdin(fileLimit) : readRegularFile(file, fileLimit)).toString()
-  } catch (error) {
-    return fatal(`tssh-keygen: ${path}: ${problemOf(error)}`)
-  }
+  const { path, text } = readLinesOf(file, fileLimit)
   const first = text.slice(0, text.indexOf('\n') < 0 ? undefined : text.indexOf('\n'))
   if (file !== '-' && (first.includes('PRIVATE KEY') || first.startsWith('PuTTY-User-Key-File-')))
     return printPrivate(file, settings)

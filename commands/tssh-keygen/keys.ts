@@ -6,6 +6,7 @@ import type { PrivateKey } from '../../lib/keys/private-key.ts'
 import { isPrivateEnough, openPermissionsWarning, readRegularFile, replaceFile } from '../../src/openssh/files.ts'
 import { systemErrorText } from '../../src/openssh/system-error.ts'
 import { expandTilde } from '../../src/openssh/tokens.ts'
+import { readStdin } from '../../src/terminal/stdin.ts'
 import { fatal, type Settings } from './settings.ts'
 import { askPassphrase, complain, print, readAnswer } from './terminal.ts'
 
@@ -50,6 +51,16 @@ export function requireFile(path: string, prefix = ''): void {
     statSync(path)
   } catch (error) {
     fatal(`${prefix}${path}: ${systemErrorText(error) ?? messageOf(error)}`)
+  }
+}
+
+/** A file of public keys, or stdin for `-`, and how messages call it. Ends the command when it cannot be read. */
+export function readLinesOf(file: string, limit: number): { path: string; text: string } {
+  const path = file === '-' ? '(stdin)' : file
+  try {
+    return { path, text: (file === '-' ? readStdin(limit) : readRegularFile(file, limit)).toString() }
+  } catch (error) {
+    return fatal(`tssh-keygen: ${path}: ${problemOf(error)}`)
   }
 }
 

@@ -2,9 +2,7 @@ import { KeyError, sanitize } from '../../lib/errors.ts'
 import { type Certificate, parseKeyOrCertificateLine } from '../../lib/keys/certificate.ts'
 import { type FingerprintHash, fingerprint } from '../../lib/keys/fingerprint.ts'
 import { Reader } from '../../lib/wire/reader.ts'
-import { readRegularFile } from '../../src/openssh/files.ts'
-import { readStdin } from '../../src/terminal/stdin.ts'
-import { keyFile, problemOf } from './keys.ts'
+import { keyFile, problemOf, readLinesOf } from './keys.ts'
 import { fatal, type Settings } from './settings.ts'
 import { complain, print } from './terminal.ts'
 import { describeValidity } from './validity.ts'
@@ -15,13 +13,7 @@ const indent = ' '.repeat(16)
 /** -L: what the certificates of a file say. */
 export async function showCertificates(settings: Settings): Promise<number> {
   const file = keyFile(settings)
-  const path = file === '-' ? '(stdin)' : file
-  let text: string
-  try {
-    text = (file === '-' ? readStdin(fileLimit) : readRegularFile(file, fileLimit)).toString()
-  } catch (error) {
-    return fatal(`tssh-keygen: ${path}: ${problemOf(error)}`)
-  }
+  const { path, text } = readLinesOf(file, fileLimit)
   let found = false
   for (const [index, raw] of text.split('\n').entries()) {
     const line = raw.trim()

@@ -3,6 +3,7 @@ import { isatty } from 'node:tty'
 import type { Channel } from '../../lib/connection/channel.ts'
 import type { Connection } from '../../lib/connection/connection.ts'
 import { sendEndOfWrite } from '../../lib/connection/requests/end-of-write.ts'
+import { piecesAfter } from '../../lib/wire/pieces.ts'
 import { giveBack } from '../../lib/wire/room.ts'
 
 /** Takes data, in one piece or more, and says when they are written. */
@@ -49,7 +50,7 @@ function fileOutlet(fd: number): Outlet {
   const next = (): void => {
     for (let first = queue[0]; first; first = queue[0]) {
       try {
-        first.pieces = after(first.pieces, writevSync(fd, first.pieces.slice(0, mostPieces)))
+        first.pieces = piecesAfter(first.pieces, writevSync(fd, first.pieces.slice(0, mostPieces)))
         if (first.pieces.length > 0) continue
         queue.shift()
         first.done()
@@ -77,14 +78,6 @@ function fileOutlet(fd: number): Outlet {
 
 /** Pieces of one call (IOV_MAX of Linux is 1024). */
 const mostPieces = 512
-
-/** What is left of pieces once so many bytes are written. */
-function after(pieces: Buffer[], written: number): Buffer[] {
-  let gone = 0
-  let bytes = written
-  while (gone < pieces.length && bytes >= pieces[gone]!.length) bytes -= pieces[gone++]!.length
-  return bytes === 0 ? pieces.slice(gone) : [pieces[gone]!.subarray(bytes), ...pieces.slice(gone + 1)]
-}
 
 const isBusy = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'EAGAIN'
 

@@ -5,6 +5,7 @@ import type { Attributes } from '../../lib/sftp/attributes.ts'
 import { hashNameOf } from '../../lib/sftp/extensions.ts'
 import type { DataRange, FileHandle, FileSystemStatistics } from '../../lib/sftp/filesystem.ts'
 import { SftpError, toSftpError } from '../../lib/sftp/status.ts'
+import { piecesAfter } from '../../lib/wire/pieces.ts'
 import { attributesOfStats, changeFile, statisticsOf } from './local-attributes.ts'
 
 const fstat = promisify(fs.fstat) as (descriptor: number, options: { bigint: true }) => Promise<fs.BigIntStats>
@@ -25,16 +26,6 @@ interface Write {
   readonly data: Buffer
   resolve(): void
   reject(error: Error): void
-}
-
-/** What is left of pieces after their first `count` bytes. */
-function after(pieces: readonly Buffer[], count: number): Buffer[] {
-  const left: Buffer[] = []
-  for (const piece of pieces) {
-    if (count < piece.length) left.push(count > 0 ? piece.subarray(count) : piece)
-    count = Math.max(0, count - piece.length)
-  }
-  return left
 }
 
 /** An open file of this machine. */
@@ -116,7 +107,7 @@ export class LocalFile implements FileHandle {
     const count = pieces.length
     const write = (pieces: Buffer[], offset: number): void => {
       fs.writev(this.#open, pieces, offset, (error, written) => {
-        const left = error ? [] : after(pieces, written)
+        const left = error ? [] : piecesAfter(pieces, written)
         if (left.length > 0) {
           write(left, offset + written)
           return
