@@ -20,6 +20,7 @@ export const texts = memory.data(64, 16)
 
 const stateA = memory.data(4168, 16)
 const stateB = memory.data(4168, 16)
+const fence = memory.data(16, 16)
 const boxesA = stateA + subkeys * 4
 const boxesB = stateB + subkeys * 4
 
@@ -46,6 +47,14 @@ let rightA: u32 = 0
 let leftB: u32 = 0
 let rightB: u32 = 0
 
+/**
+ * Keeps the two hashes side by side: the compiler delays what the second one calculates until that is needed, after all
+ * rounds of the first, but takes no load past a store. (That made it 1.6 times slower.)
+ */
+function keepPace(value: u32): void {
+  store<u32>(0, value, fence)
+}
+
 function encipher(): void {
   let a = leftA ^ load<u32>(0, stateA)
   let b = leftB ^ load<u32>(0, stateB)
@@ -53,36 +62,52 @@ function encipher(): void {
   let y = rightB
   x ^= mixA(a) ^ load<u32>(0, stateA + 4)
   y ^= mixB(b) ^ load<u32>(0, stateB + 4)
+  keepPace(y)
   a ^= mixA(x) ^ load<u32>(0, stateA + 8)
   b ^= mixB(y) ^ load<u32>(0, stateB + 8)
+  keepPace(b)
   x ^= mixA(a) ^ load<u32>(0, stateA + 12)
   y ^= mixB(b) ^ load<u32>(0, stateB + 12)
+  keepPace(y)
   a ^= mixA(x) ^ load<u32>(0, stateA + 16)
   b ^= mixB(y) ^ load<u32>(0, stateB + 16)
+  keepPace(b)
   x ^= mixA(a) ^ load<u32>(0, stateA + 20)
   y ^= mixB(b) ^ load<u32>(0, stateB + 20)
+  keepPace(y)
   a ^= mixA(x) ^ load<u32>(0, stateA + 24)
   b ^= mixB(y) ^ load<u32>(0, stateB + 24)
+  keepPace(b)
   x ^= mixA(a) ^ load<u32>(0, stateA + 28)
   y ^= mixB(b) ^ load<u32>(0, stateB + 28)
+  keepPace(y)
   a ^= mixA(x) ^ load<u32>(0, stateA + 32)
   b ^= mixB(y) ^ load<u32>(0, stateB + 32)
+  keepPace(b)
   x ^= mixA(a) ^ load<u32>(0, stateA + 36)
   y ^= mixB(b) ^ load<u32>(0, stateB + 36)
+  keepPace(y)
   a ^= mixA(x) ^ load<u32>(0, stateA + 40)
   b ^= mixB(y) ^ load<u32>(0, stateB + 40)
+  keepPace(b)
   x ^= mixA(a) ^ load<u32>(0, stateA + 44)
   y ^= mixB(b) ^ load<u32>(0, stateB + 44)
+  keepPace(y)
   a ^= mixA(x) ^ load<u32>(0, stateA + 48)
   b ^= mixB(y) ^ load<u32>(0, stateB + 48)
+  keepPace(b)
   x ^= mixA(a) ^ load<u32>(0, stateA + 52)
   y ^= mixB(b) ^ load<u32>(0, stateB + 52)
+  keepPace(y)
   a ^= mixA(x) ^ load<u32>(0, stateA + 56)
   b ^= mixB(y) ^ load<u32>(0, stateB + 56)
+  keepPace(b)
   x ^= mixA(a) ^ load<u32>(0, stateA + 60)
   y ^= mixB(b) ^ load<u32>(0, stateB + 60)
+  keepPace(y)
   a ^= mixA(x) ^ load<u32>(0, stateA + 64)
   b ^= mixB(y) ^ load<u32>(0, stateB + 64)
+  keepPace(b)
   leftA = x ^ load<u32>(0, stateA + 68)
   leftB = y ^ load<u32>(0, stateB + 68)
   rightA = a
@@ -167,5 +192,6 @@ export function wipe(): void {
   memory.fill(passphrase, 0, 64)
   memory.fill(salts, 0, 128)
   memory.fill(texts, 0, 64)
+  memory.fill(fence, 0, 16)
   clearBlocks()
 }
