@@ -2,7 +2,8 @@ import { type Connection, type ConnectionOptions, createConnection } from './con
 import { deferred, type Engine } from './engine.ts'
 import { AuthenticationError, SshError } from './errors.ts'
 import type { Log } from './log.ts'
-import { type ClientTransportOptions, createTransport, type Transport } from './transport/transport.ts'
+import { createTransport } from './transport/ssh-transport.ts'
+import type { ClientTransportOptions, Transport } from './transport/transport.ts'
 import { type ClientAuthentication, createClientAuthenticator } from './userauth/client.ts'
 import type { Credentials } from './userauth/credentials.ts'
 

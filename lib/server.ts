@@ -2,7 +2,8 @@ import { type Connection, type ConnectionOptions, createConnection } from './con
 import { deferred, type Engine } from './engine.ts'
 import type { SshError } from './errors.ts'
 import type { Log } from './log.ts'
-import { createTransport, type ServerTransportOptions, type Transport } from './transport/transport.ts'
+import { createTransport } from './transport/ssh-transport.ts'
+import type { ServerTransportOptions, Transport } from './transport/transport.ts'
 import type { ServerAuthentication, ServerAuthenticationOptions } from './userauth/authority.ts'
 import { createServerAuthenticator } from './userauth/server.ts'
 

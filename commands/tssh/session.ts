@@ -3,30 +3,13 @@ import { sendNoMoreSessions } from '../../lib/connection/requests/no-more-sessio
 import { authAgent } from '../../lib/connection/types/auth-agent.ts'
 import { ConnectionLostError, RequestError } from '../../lib/errors.ts'
 import { CommandError } from '../../src/command/errors.ts'
-import type { LeveledLog } from '../../src/command/stderr-log.ts'
-import type { Forwards } from '../../src/connect/forwards.ts'
-import type { OpenedConnection } from '../../src/connect/open.ts'
 import { sessionEnvironment } from '../../src/connect/session-environment.ts'
 import { markTraffic } from '../../src/net/type-of-service.ts'
 import type { SshConfig } from '../../src/openssh/resolve-ssh-config.ts'
-import type { Invocation } from './command-line.ts'
 import { forwardInput, type Input, noInput } from './input.ts'
 import { tellFailure, terminalState } from './log.ts'
 import { outputSink } from './output.ts'
-import type { Prompts } from './prompts.ts'
-
-export interface SessionRun {
-  readonly opened: OpenedConnection
-  readonly config: SshConfig
-  readonly invocation: Invocation
-  /** Whether to ask for a terminal. */
-  readonly terminal: boolean
-  readonly prompts: Prompts
-  /** What goes through the connection beside the session, if anything does. */
-  readonly forwards: Forwards | undefined
-  readonly log: LeveledLog
-  readonly env: Readonly<Record<string, string | undefined>>
-}
+import type { SessionRun } from './session-run.ts'
 
 /** Runs what the configuration asks for on the connection. @returns its exit status */
 export async function runSession(run: SessionRun): Promise<number> {

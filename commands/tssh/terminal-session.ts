@@ -8,7 +8,7 @@ import type { InputFilter } from './input.ts'
 import { KeystrokeTimer } from './keystrokes.ts'
 import { terminalState } from './log.ts'
 import { say } from './output.ts'
-import type { SessionRun } from './session.ts'
+import type { SessionRun } from './session-run.ts'
 
 /** The terminal on stdin, if it is one (`-tt` asks for a remote one all the same). */
 export const openTerminal = (): RawTerminal | undefined => (process.stdin.isTTY ? rawTerminal(0) : undefined)

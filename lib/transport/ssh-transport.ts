@@ -452,3 +452,11 @@ function resumption(): { promise: Promise<void>; resolve: () => void } {
   })
   return { promise, resolve }
 }
+
+/**
+ * Makes a Transport and sends our identification and KEXINIT at once, without waiting for the peer's.
+ * @throws UsageError when the software version is no identification, or a server has no usable host key
+ */
+export function createTransport(options: TransportOptions): Transport {
+  return new SshTransport(options)
+}

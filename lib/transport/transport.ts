@@ -6,7 +6,6 @@ import type { Signer } from '../keys/signer.ts'
 import type { Log } from '../log.ts'
 import type { AnyMessage, Message } from '../wire/message.ts'
 import type { Writer } from '../wire/writer.ts'
-import { SshTransport } from './ssh-transport.ts'
 
 /** Names chosen for both directions (RFC 4253 §7.1). */
 export interface NegotiatedAlgorithms {
@@ -152,12 +151,4 @@ export interface Transport {
   fail(error: SshError): void
   /** Logs a message at debug3 by its name and fields, secrets left out. For layers that read messages themselves. */
   trace(direction: 'in' | 'out', message: AnyMessage, value: unknown): void
-}
-
-/**
- * Makes a Transport and sends our identification and KEXINIT at once, without waiting for the peer's.
- * @throws UsageError when the software version is no identification, or a server has no usable host key
- */
-export function createTransport(options: TransportOptions): Transport {
-  return new SshTransport(options)
 }

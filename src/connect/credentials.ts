@@ -3,7 +3,7 @@ import type { Credentials } from '../../lib/userauth/credentials.ts'
 import { type IdentityOptions, identities } from '../identity/identities.ts'
 import { agentPathOf } from '../net/agent-socket.ts'
 import { expandConfigPath, type SshConfig } from '../openssh/resolve-ssh-config.ts'
-import type { OpenOptions } from './open.ts'
+import type { OpenOptions } from './options.ts'
 import { fingerprintHashOf } from './verification.ts'
 
 /** The order in which ssh tries methods when it is not told another one. */

@@ -5,7 +5,8 @@ import { ChannelOpenError, ConnectionLostError } from '../../lib/errors.ts'
 import { type JumpHost, parseJumpHosts } from '../openssh/forwarding.ts'
 import { expandForProxy, type SshConfig } from '../openssh/resolve-ssh-config.ts'
 import { hopConfig as defaultHopConfig } from './hop-config.ts'
-import { type OpenOptions, openConnection } from './open.ts'
+import { openConnection } from './open.ts'
+import type { OpenOptions } from './options.ts'
 
 /** Most hosts on the way, each counted, whatever configurations say. */
 const maxJumps = 16

@@ -1,6 +1,5 @@
 import type { Duplex } from 'node:stream'
 import { type Client, openClient } from '../../lib/client.ts'
-import type { ConnectionOptions } from '../../lib/connection/connection.ts'
 import { hearHostKeys, hostKeysName } from '../../lib/connection/requests/hostkeys.ts'
 import { startKeepalive } from '../../lib/connection/requests/keepalive.ts'
 import { watchTimeouts } from '../../lib/connection/timeouts.ts'
@@ -9,41 +8,17 @@ import type { Log } from '../../lib/log.ts'
 import { Ignore } from '../../lib/transport/messages.ts'
 import type { HostKeyEvidence } from '../../lib/transport/transport.ts'
 import type { ClientAuthentication } from '../../lib/userauth/client.ts'
-import type { Credentials } from '../../lib/userauth/credentials.ts'
 import { softwareVersion } from '../command/version.ts'
 import { knownKeyTypes, preferKnownTypes } from '../hostkeys/preference.ts'
 import { hostKeyVerifier, type Judgement, lookedUp, type VerifierOptions } from '../hostkeys/verifier.ts'
-import type { Ask } from '../identity/ask.ts'
 import { joinStream } from '../net/socket.ts'
-import type { JumpHost } from '../openssh/forwarding.ts'
 import type { SshConfig } from '../openssh/resolve-ssh-config.ts'
 import { algorithmsOf } from './algorithms.ts'
 import { credentialsOf } from './credentials.ts'
 import { distrust } from './distrust.ts'
+import type { OpenOptions } from './options.ts'
 import { verificationOf } from './verification.ts'
-import { reach, type Way } from './way.ts'
-
-export interface OpenOptions {
-  readonly config: SshConfig
-  readonly log: Log
-  /** Undefined when nobody can be asked. */
-  readonly ask: Ask | undefined
-  /** A line for the user: warnings and banners. */
-  print(text: string): void
-  readonly env: Readonly<Record<string, string | undefined>>
-  /** More ways to prove who the user is, or other ones. */
-  readonly credentials?: Partial<Credentials>
-  /** Channels and global requests of the server that are answered, beside what the configuration asks for. */
-  readonly connection?: Pick<ConnectionOptions, 'channelTypes' | 'globalRequests'>
-  /** The configuration of a host on the way (ProxyJump), which is reached through `before`. Default: the usual files'. */
-  hopConfig?(hop: JumpHost, before: readonly string[]): SshConfig | Promise<SshConfig>
-  /** What `reach` gives for this configuration, when it was begun before the engine was there. */
-  readonly way?: Promise<Way>
-  /** Whether Ctrl-C gives up something else than the connection, and must not end a ProxyCommand. */
-  readonly survivesInterrupts?: boolean | undefined
-  /** How many hosts this one is away from the destination. */
-  readonly hops?: number
-}
+import { reach } from './way.ts'
 
 export interface OpenedConnection {
   readonly client: Client

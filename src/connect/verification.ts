@@ -2,7 +2,7 @@ import type { FingerprintHash } from '../../lib/keys/fingerprint.ts'
 import { knownHostsCommand } from '../hostkeys/known-hosts-command.ts'
 import type { VerifierOptions } from '../hostkeys/verifier.ts'
 import { expandConfigCommand, expandConfigPath, type SshConfig } from '../openssh/resolve-ssh-config.ts'
-import type { OpenOptions } from './open.ts'
+import type { OpenOptions } from './options.ts'
 
 export const fingerprintHashOf = ({ fingerprintHash }: SshConfig): FingerprintHash =>
   fingerprintHash.toLowerCase() as FingerprintHash

@@ -1,18 +1,8 @@
 import { networkInterfaces } from 'node:os'
-import type { Duplex } from 'node:stream'
 import { ConnectionLostError } from '../../lib/errors.ts'
 import { connectTcp } from '../net/tcp.ts'
 import { expandForProxy, type SshConfig } from '../openssh/resolve-ssh-config.ts'
-import type { OpenOptions } from './open.ts'
-
-/** A byte stream to the host. */
-export interface Way {
-  readonly stream: Duplex
-  /** Where it goes; undefined behind a proxy. */
-  readonly address?: string
-  /** How long the host took to answer, in milliseconds; undefined behind a proxy, who answers for it. */
-  readonly roundTrip?: number
-}
+import type { OpenOptions, Way } from './options.ts'
 
 /** Reaches the host as the configuration says (this file needs no engine: an engine is loaded meanwhile): at once, through a command, or through other hosts. @throws SshError */
 export async function reach(options: OpenOptions): Promise<Way> {

@@ -1,11 +1,11 @@
 import type { SshError } from '../../lib/errors.ts'
 import type { Signer } from '../../lib/keys/signer.ts'
-import {
-  type ClientTransportOptions,
-  createTransport,
-  type ServerTransportOptions,
-  type Transport,
-  type TransportHandlers,
+import { createTransport } from '../../lib/transport/ssh-transport.ts'
+import type {
+  ClientTransportOptions,
+  ServerTransportOptions,
+  Transport,
+  TransportHandlers,
 } from '../../lib/transport/transport.ts'
 import { ed25519Signer, localAlgorithms } from './local-algorithms.ts'
 

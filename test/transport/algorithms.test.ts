@@ -6,7 +6,7 @@ import type { MacAlgorithm } from '../../lib/algorithms/mac.ts'
 import { generateKey } from '../../lib/keys/private-key.ts'
 import { keySigner, type Signer } from '../../lib/keys/signer.ts'
 import { deriveKey } from '../../lib/transport/key-exchange.ts'
-import { createTransport } from '../../lib/transport/transport.ts'
+import { createTransport } from '../../lib/transport/ssh-transport.ts'
 import {
   type Chunking,
   recordingSide,

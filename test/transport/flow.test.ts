@@ -3,7 +3,7 @@ import { AuthenticationError, ConnectionLostError, DisconnectError, ProtocolErro
 import type { Log } from '../../lib/log.ts'
 import * as messages from '../../lib/transport/messages.ts'
 import { maxBatchBytes } from '../../lib/transport/outbox.ts'
-import { createTransport } from '../../lib/transport/transport.ts'
+import { createTransport } from '../../lib/transport/ssh-transport.ts'
 import { encode } from '../../lib/wire/writer.ts'
 import { localAlgorithms } from '../support/local-algorithms.ts'
 import { type PairOptions, recordingSide, transportPair } from '../support/transport-pair.ts'
