@@ -12,6 +12,19 @@ const contestants = join(root, 'test/bench/contestants')
 const haveSsh2 = existsSync(join(root, 'test/bench/node_modules/ssh2'))
 const python = ['/usr/bin/python3', '-W', 'ignore']
 
+/** Go's x/crypto as Debian packages it (golang-golang-x-crypto-dev). */
+const goPath = '/usr/share/gocode'
+const xcrypto = join(root, 'test/bench/results/xcrypto')
+const haveXcrypto =
+  findProgram('go') !== undefined && existsSync(join(goPath, 'src/golang.org/x/crypto/ssh')) && build()
+
+/** Go's compiler keeps what it built, so that another time takes a moment. */
+function build(): boolean {
+  const env = { ...process.env, GO111MODULE: 'off', GOPATH: goPath }
+  const built = spawnSync('go', ['build', '-o', xcrypto, join(contestants, 'xcrypto.go')], { env, stdio: 'inherit' })
+  return built.status === 0
+}
+
 /** Keys and files of one run, in a temporary folder. */
 export interface Ground {
   readonly folder: string
@@ -39,7 +52,7 @@ export function prepareGround(): Ground {
   }
 }
 
-export type ServerName = 'sshd' | 'tsshd' | 'dropbear' | 'ssh2' | 'asyncssh'
+export type ServerName = 'sshd' | 'tsshd' | 'dropbear' | 'ssh2' | 'asyncssh' | 'x/crypto'
 
 export interface RunningServer {
   readonly name: ServerName
@@ -139,6 +152,7 @@ const commands: Readonly<Record<ServerName, (ground: Ground, port: number) => st
     ground.authorizedKeys,
     String(port),
   ],
+  'x/crypto': (ground, port) => [xcrypto, 'server', ground.hostKey, ground.authorizedKeys, String(port)],
 }
 
 export const availableServers = (): ServerName[] => {
@@ -148,6 +162,7 @@ export const availableServers = (): ServerName[] => {
     dropbear: findProgram('dropbear') !== undefined && findProgram('dropbearconvert') !== undefined && mayMount(),
     ssh2: haveSsh2,
     asyncssh: havePythonModule('asyncssh'),
+    'x/crypto': haveXcrypto,
   }
   return (Object.keys(there) as ServerName[]).filter(name => there[name])
 }
@@ -207,7 +222,7 @@ export async function withServers(
   }
 }
 
-export type ClientName = 'ssh' | 'tssh' | 'dbclient' | 'ssh2' | 'asyncssh'
+export type ClientName = 'ssh' | 'tssh' | 'dbclient' | 'ssh2' | 'asyncssh' | 'x/crypto'
 
 export interface Session {
   readonly cipher?: string
@@ -271,6 +286,7 @@ export const clientCommand: Readonly<
   },
   ssh2: (...args) => [process.execPath, join(contestants, 'ssh2-client.js'), ...plainClient(...args)],
   asyncssh: (...args) => [...python, join(contestants, 'asyncssh_client.py'), ...plainClient(...args)],
+  'x/crypto': (...args) => [xcrypto, 'client', ...plainClient(...args)],
 }
 
 export const availableClients = (): ClientName[] => {
@@ -280,6 +296,7 @@ export const availableClients = (): ClientName[] => {
     dbclient: findProgram('dbclient') !== undefined && findProgram('dropbearconvert') !== undefined,
     ssh2: haveSsh2,
     asyncssh: havePythonModule('asyncssh'),
+    'x/crypto': haveXcrypto,
   }
   return (Object.keys(there) as ClientName[]).filter(name => there[name])
 }
@@ -299,9 +316,11 @@ const otherPairs: readonly Pair[] = [
   ['dbclient', 'sshd'],
   ['ssh2', 'sshd'],
   ['asyncssh', 'sshd'],
+  ['x/crypto', 'sshd'],
   ['ssh', 'dropbear'],
   ['ssh', 'ssh2'],
   ['ssh', 'asyncssh'],
+  ['ssh', 'x/crypto'],
 ]
 
 /** Who is measured with whom, of those that are installed. */

@@ -1,6 +1,6 @@
 /**
- * `npm run bench [-- --quick] [section …]`: measures tssh and tsshd beside OpenSSH, npm ssh2, AsyncSSH and dropbear, all
- * started here, on loopback. Contestants take turns (A B A B), so that what else the machine does hits all alike.
+ * `npm run bench [-- --quick] [section …]`: measures tssh and tsshd beside OpenSSH, npm ssh2, AsyncSSH, dropbear and Go's
+ * x/crypto, all started here, on loopback. Contestants take turns (A B A B), so that what else the machine does hits all alike.
  * Prints tables of medians in Markdown and writes test/bench/results/bench.json.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
