@@ -1,5 +1,5 @@
-import { spawn } from 'node:child_process'
 import { accessSync, constants, statSync } from 'node:fs'
+import { startPiped } from '../../src/net/piped-program.ts'
 
 /** What a session's program is started with. */
 export interface ProgramStart {
@@ -17,7 +17,10 @@ export interface ProgramStart {
 /** How a program ended: by itself, or by a signal. */
 export type ProgramEnd = { readonly status: number } | { readonly signal: string; readonly coreDumped: boolean }
 
-/** Where a program's output goes. `output` and `errorOutput` return false to be paused until `resume` is called. */
+/**
+ * Where a program's output goes, in memory that is used again afterwards. `output` and `errorOutput` return false to be
+ * paused until `resume` is called.
+ */
 export interface ProgramOutput {
   output(data: Buffer): boolean
   errorOutput(data: Buffer): boolean
@@ -98,35 +101,40 @@ export function startOnPipes(start: ProgramStart, sink: ProgramOutput): Program 
   const { file, args, argv0 } = start.prologue
     ? { file: '/bin/sh', args: ['-c', afterPrologue, ...start.prologue, ...programOf(start)], argv0: 'sh' }
     : direct
-  const child = spawn(file, args, {
+  const options = {
     cwd: enterable(start.directory),
     env: start.environment,
     argv0,
     // A group of its own, so that a hang-up reaches its children too.
     detached: true,
-    stdio: ['pipe', 'pipe', 'pipe'],
-  })
-  const { stdin, stdout, stderr } = child
-  stdout.on('data', (data: Buffer) => {
-    if (!sink.output(data)) stdout.pause()
-  })
-  stderr.on('data', (data: Buffer) => {
-    if (!sink.errorOutput(data)) stderr.pause()
-  })
+  }
+  const program = startPiped(
+    [file, args, options],
+    data => sink.output(data),
+    data => sink.errorOutput(data),
+  )
+  const { child, stdin, stdout, stderr } = program
   // A program that does not read its input is no error of the session.
   stdin.on('error', () => {})
   child.on('error', error => {
     sink.errorOutput(Buffer.from(`${start.shell}: ${error.message}\n`))
     sink.ended({ status: 127 })
   })
-  child.on('close', (status, signal) => {
-    if (child.pid === undefined) return
-    sink.ended(signal ? { signal: signal.replace(/^SIG/, ''), coreDumped: false } : { status: status ?? 255 })
+  let end: ProgramEnd = { status: 255 }
+  // Its end, and that of both outputs: what it left in the background may still write.
+  let awaited = 3
+  const oneEnded = (): void => {
+    awaited--
+    if (awaited === 0) sink.ended(end)
+  }
+  child.on('exit', (status, signal) => {
+    end = signal ? { signal: signal.replace(/^SIG/, ''), coreDumped: false } : { status: status ?? 255 }
+    stdin.destroy()
+    oneEnded()
   })
+  for (const stream of [stdout, stderr]) stream.on('error', () => {}).on('close', oneEnded)
   return {
-    input(data, taken) {
-      stdin.write(data, () => taken())
-    },
+    input: (data, taken) => program.input(data, taken),
     endInput() {
       stdin.end()
     },

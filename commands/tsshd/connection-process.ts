@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { type Socket, Socket as SocketClass } from 'node:net'
 import type { Log } from '../../lib/log.ts'
+import { hasPipes } from '../../src/native/process.ts'
 import { serveConnection } from './connection.ts'
 import { type Handler, type Handling, peerOf } from './listener.ts'
 import { reexecution } from './reexec.ts'
@@ -118,6 +119,8 @@ export function connectionProcessMain(): Promise<number> {
     process.on('message', (message: ToProcess, socket?: unknown) => {
       if (message.kind === 'prepare') {
         spec = message.spec
+        // Ahead of need, too.
+        setImmediate(hasPipes)
       } else if (spec && socket instanceof SocketClass) {
         serving = true
         serve(spec, socket).then(resolve)

@@ -6,6 +6,7 @@ import type { Peer } from '../../src/api/server.ts'
 import { CommandError } from '../../src/command/errors.ts'
 import { foreignFunctions, NativeError } from '../../src/native/ffi.ts'
 import { keepYoungSpaceSmall } from '../../src/native/garbage.ts'
+import { hasPipes } from '../../src/native/process.ts'
 import type { SshdConfig } from '../../src/openssh/resolve-sshd-config.ts'
 import { authorityPath } from './authority-files.ts'
 import type { Invocation } from './command-line.ts'
@@ -52,6 +53,8 @@ export async function serveSockets(invocation: Invocation, first: HostSpec, isDa
   let ended = endingOf(invocation, running)
   if (invocation.configFile === undefined) welcome(running.listener, host)
   if (isDaemon) await settleAsDaemon()
+  // Ahead of the first program.
+  if (!first.everyone) setImmediate(hasPipes)
   for (;;) {
     const ending = await ended
     if (ending === 'restart') {

@@ -276,8 +276,8 @@ function readText(path: string): string | undefined {
 function startProgram(session: ServerSession, start: ProgramStart): Program {
   const { channel } = session
   const output: ProgramOutput = {
-    output: data => channel.write(data),
-    errorOutput: data => channel.writeExtended(1, data),
+    output: data => channel.writeLent(0, data),
+    errorOutput: data => channel.writeLent(1, data),
     ended(end) {
       if ('status' in end) session.exit(end.status)
       else session.exitSignal(end.signal, end.coreDumped)

@@ -68,6 +68,11 @@ export interface Channel {
    */
   write(data: Buffer): boolean
   writeExtended(type: number, data: Buffer): boolean
+  /**
+   * As `writeExtended`, or with type 0 as `write`, for memory that the caller uses again afterwards: what cannot be sent at
+   * once is copied, and asks the caller to stop.
+   */
+  writeLent(type: number, data: Buffer): boolean
   /** Says that `count` bytes were taken, which lets the window be refilled. */
   consumed(count: number): void
   /** Sends EOF once all queued data went out. */
@@ -116,7 +121,7 @@ export interface ChannelParameters {
 interface Chunk {
   /** Type of extended data; 0 for CHANNEL_DATA. */
   readonly type: number
-  readonly data: Buffer
+  data: Buffer
 }
 
 /** The implementation behind `Channel`: RFC 4254 §5.2 to §5.4. */
@@ -167,6 +172,18 @@ export class ConnectionChannel implements Channel, PacketSource {
 
   writeExtended(type: number, data: Buffer): boolean {
     return this.#enqueue(type, data)
+  }
+
+  writeLent(type: number, data: Buffer): boolean {
+    const flowing = this.#enqueue(type, data)
+    const last = this.#queue.at(-1)
+    if (last?.data !== data) return flowing
+    // Of the first chunk, a part may have gone out.
+    const start = this.#queue.length === 1 ? this.#offset : 0
+    last.data = Buffer.from(data.subarray(start))
+    if (start > 0) this.#offset = 0
+    if (this.#output === 'flowing') this.#output = 'full'
+    return false
   }
 
   #enqueue(type: number, data: Buffer): boolean {

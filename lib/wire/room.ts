@@ -1,3 +1,6 @@
+/** Below it, pieces are cut from Node's pool: many of these are kept, or never given back, which would hold a whole slab. */
+const smallest = 1024
+
 /** Bytes that are asked of the system at once: few enough that a piece which is kept does not keep much with it. */
 const slabLength = 256 * 1024
 
@@ -25,6 +28,7 @@ function nextSlab(): Slab {
 
 /** New memory of any content that nobody else writes to, cut from larger pieces: to ask for each costs more than a packet. */
 export function room(length: number): Buffer {
+  if (length < smallest) return Buffer.allocUnsafe(length)
   if (length > slabLength / 2) return Buffer.allocUnsafeSlow(length)
   if (!slab || slab.used + length > slabLength) slab = nextSlab()
   const start = slab.used
@@ -36,8 +40,13 @@ export function room(length: number): Buffer {
 /**
  * For who got a piece from `room`, or a view of one, and whom alone it reached: nothing refers to it any more. Memory that
  * is used again is still in the processor's cache. Nobody has to; never twice for one piece. Other memory is left alone.
+ *
+ * @returns whether it will be used again
  */
-export function giveBack(piece: Buffer): void {
-  const own = known.find(({ memory }) => memory.buffer === piece.buffer)
-  if (own && --own.pieces === 0) own.used = 0
+export function giveBack(piece: Buffer): boolean {
+  const { buffer } = piece
+  const own = slab?.memory.buffer === buffer ? slab : known.find(({ memory }) => memory.buffer === buffer)
+  if (!own) return false
+  if (--own.pieces === 0) own.used = 0
+  return true
 }

@@ -21,16 +21,69 @@ export function setTrafficClass(descriptor: number, family: 'ipv4' | 'ipv6', val
 const setDescriptorFlags = 2
 const closeOnExecFlag = 1
 
+interface DescriptorCalls {
+  fcntl(descriptor: number, command: number, type: 'int', value: number): number
+  pipe(ends: number[]): number
+}
+
+let descriptorCalls: DescriptorCalls | 'missing' | undefined
+
+/** Undefined where there is no C library to call. */
+function callsOnDescriptors(): DescriptorCalls | undefined {
+  descriptorCalls ??= bindCalls() ?? 'missing'
+  return descriptorCalls === 'missing' ? undefined : descriptorCalls
+}
+
+function bindCalls(): DescriptorCalls | undefined {
+  try {
+    const libc = loadLibc()
+    return {
+      fcntl: libc.func('int fcntl(int fd, int command, ...)'),
+      pipe: libc.func('int pipe(_Out_ int *ends)'),
+    }
+  } catch {
+    return undefined
+  }
+}
+
 /**
  * Keeps a descriptor from the programs that are started from now on (FD_CLOEXEC). Where there is no C library to call,
  * nothing happens.
  */
 export function closeOnExec(descriptor: number): void {
-  try {
-    loadLibc().func('int fcntl(int fd, int command, ...)')(descriptor, setDescriptorFlags, 'int', closeOnExecFlag)
-  } catch (error) {
-    if (!(error instanceof NativeError)) throw error
-  }
+  callsOnDescriptors()?.fcntl(descriptor, setDescriptorFlags, 'int', closeOnExecFlag)
+}
+
+/** Whether `openPipe` gives pipes. The first call loads the C library, which takes some milliseconds. */
+export const hasPipes = (): boolean => callsOnDescriptors() !== undefined
+
+/** F_SETPIPE_SZ of Linux. */
+const setPipeSize = 1031
+
+/** Has a pipe hold up to so many bytes, where the system can do that and lets this user. */
+export function resizePipe(descriptor: number, bytes: number): void {
+  if (process.platform === 'linux') callsOnDescriptors()?.fcntl(descriptor, setPipeSize, 'int', bytes)
+}
+
+/** The descriptors of a pipe. */
+export interface Pipe {
+  readonly readEnd: number
+  readonly writeEnd: number
+}
+
+/**
+ * A pipe whose ends no program inherits that is not given them. Only for the thread that starts programs. Undefined where
+ * there is no C library to call. @throws NativeError when the system has none left
+ */
+export function openPipe(): Pipe | undefined {
+  const calls = callsOnDescriptors()
+  if (!calls) return undefined
+  const ends = [-1, -1]
+  if (calls.pipe(ends) !== 0) throw new NativeError(`pipe: ${errorName()}`)
+  const [readEnd, writeEnd] = ends as [number, number]
+  closeOnExec(readEnd)
+  closeOnExec(writeEnd)
+  return { readEnd, writeEnd }
 }
 
 function errorName(): string {

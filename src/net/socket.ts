@@ -8,6 +8,12 @@ import { largeReadsOf } from './large-reads.ts'
 /** Bytes up to which the parts of a batch are joined: one write is cheaper than several. */
 const joinedLimit = 2048
 
+function giveAllBack(chunks: readonly Buffer[]): void {
+  let garbage = 0
+  for (const chunk of chunks) if (!giveBack(chunk)) garbage += chunk.length
+  passed(garbage)
+}
+
 /**
  * Joins a byte stream (a TCP socket, a proxy's pipes, a channel) and an engine. Errors of the stream end the engine and
  * go nowhere else.
@@ -19,11 +25,9 @@ export function joinStream(stream: Duplex): { output(chunks: Buffer[]): boolean;
       if (stream.destroyed || stream.writableEnded) return true
       let bytes = 0
       for (const chunk of chunks) bytes += chunk.length
-      // Of what was read to make them, too: a program's output comes in buffers of its own.
-      passed(bytes)
       if (bytes <= joinedLimit) {
         const joined = Buffer.concat(chunks, bytes)
-        for (const chunk of chunks) giveBack(chunk)
+        giveAllBack(chunks)
         return stream.write(joined)
       }
       stream.cork()
@@ -31,7 +35,8 @@ export function joinStream(stream: Duplex): { output(chunks: Buffer[]): boolean;
       for (const chunk of chunks) room = stream.write(chunk)
       stream.uncork()
       // What the system has taken needs its memory no more; another stream may still have it.
-      if (isSocket && stream.writableLength === 0) for (const chunk of chunks) giveBack(chunk)
+      if (isSocket && stream.writableLength === 0) giveAllBack(chunks)
+      else passed(bytes)
       return room
     },
     attach(engine) {

@@ -125,6 +125,36 @@ describe('sending', () => {
     expect(pair.theirSink.received.length).toBe(writeHighWaterMark + 201)
   })
 
+  it('copies what it cannot send at once of memory that is only lent, and asks to stop', () => {
+    const pair = openPair({ consume: 'by hand', server: { window: 1000, maximumPacket: 300 } })
+    const memory = Buffer.alloc(700)
+    const lend = (seed: number): boolean => {
+      bytes(700, seed).copy(memory)
+      const more = pair.ours.writeLent(0, memory)
+      memory.fill(0xee)
+      return more
+    }
+    expect(lend(1)).toBe(true)
+    expect(pair.ours.queued).toBe(0)
+    // 300 bytes are on their way, 400 wait for window; then all of the next.
+    expect(lend(2)).toBe(false)
+    expect(lend(3)).toBe(false)
+    expect(pair.ours.queued).toBe(400 + 700)
+    expect(pair.ourSink.events).not.toContain('writable')
+    while (pair.theirSink.received.length < 2100) {
+      pair.pump()
+      pair.theirSink.consume()
+    }
+    expect(pair.theirSink.received.equals(Buffer.concat([bytes(700, 1), bytes(700, 2), bytes(700, 3)]))).toBe(true)
+    expect(pair.ourSink.events.filter(event => event === 'writable')).toHaveLength(1)
+    pair.pump()
+    expect(pair.ours.writeLent(1, Buffer.from('error'))).toBe(true)
+    pair.pump()
+    expect(pair.theirSink.extended).toEqual([{ type: 1, data: Buffer.from('error') }])
+    pair.ours.eof()
+    expect(pair.ours.writeLent(0, memory)).toBe(false)
+  })
+
   it('waits while the transport is not writable', () => {
     const pair = openPair()
     pair.clientTransport.writable = false

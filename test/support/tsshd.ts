@@ -65,7 +65,10 @@ export interface RunningTsshd {
   close(): Promise<void>
 }
 
-export async function startTsshd(config: readonly string[] = []): Promise<RunningTsshd> {
+export async function startTsshd(
+  config: readonly string[] = [],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<RunningTsshd> {
   const launcher = bundle('tsshd')
   const folder = mkdtempSync(join(tmpdir(), 'tssh-tsshd-'))
   const path = (name: string): string => join(folder, name)
@@ -94,6 +97,7 @@ export async function startTsshd(config: readonly string[] = []): Promise<Runnin
   writeFileSync(path('sshd_config'), `${lines.join('\n')}\n`)
   const port = await freePort()
   const daemon = spawn(process.execPath, [launcher, '-D', '-e', '-p', String(port), '-f', path('sshd_config')], {
+    env: { ...process.env, ...environment },
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   let log = ''

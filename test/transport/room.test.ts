@@ -20,9 +20,22 @@ test('memory is used again only once every piece of it was given back', () => {
   expect(kept.equals(Buffer.alloc(1000, 1))).toBe(true)
 })
 
+test('small pieces, of which many are kept, hold no memory that is to be used again', () => {
+  const kept: Buffer[] = []
+  const seen = new Set<ArrayBufferLike>()
+  for (let turn = 0; turn < 500; turn++) {
+    kept.push(room(40).fill(turn & 0xff))
+    const piece = room(60_000)
+    seen.add(piece.buffer)
+    expect(giveBack(piece)).toBe(true)
+  }
+  expect(seen.size).toBeLessThan(6)
+  expect(kept.every((piece, turn) => piece.equals(Buffer.alloc(40, turn & 0xff)))).toBe(true)
+})
+
 test('memory from elsewhere is left alone', () => {
   const own = Buffer.alloc(10, 5)
-  giveBack(own)
+  expect(giveBack(own)).toBe(false)
   giveBack(room(200_000))
   expect(room(10).buffer).not.toBe(own.buffer)
 })

@@ -1,0 +1,135 @@
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
+import { closeSync } from 'node:fs'
+import { type ConnectOpts, Socket, type SocketConstructorOpts } from 'node:net'
+import type { Readable, Writable } from 'node:stream'
+import { openPipe, type Pipe, resizePipe } from '../native/process.ts'
+import type { Take } from './large-reads.ts'
+
+/** Bytes of one read. */
+const pieceLength = 256 * 1024
+
+/**
+ * Bytes that a pipe holds once much went through it, the most that Linux allows everybody. With its usual 64 KiB, a
+ * program and its reader wait for each other all the time: that costs both of them, and whoever gets the small pieces,
+ * twice the processor time. Not from the start, since what all pipes of a user may hold is bounded (pipe(7)).
+ */
+const largePipe = 1024 * 1024
+const worthwhile = 4 * 1024 * 1024
+
+let shared: Buffer | undefined
+
+/** All programs are read into it, as a piece is taken before anything else runs. */
+function room(): Buffer {
+  shared ??= Buffer.allocUnsafeSlow(pieceLength)
+  return shared
+}
+
+/** A running program. Its output goes to whoever takes it: no `data` event tells of it. */
+export interface PipedProgram {
+  readonly child: ChildProcess
+  readonly stdin: Writable
+  readonly stdout: Readable
+  readonly stderr: Readable
+  /** Writes to stdin; `taken` is called once the system has it, or nobody can read it any more. */
+  input(data: Buffer, taken: () => void): void
+}
+
+/**
+ * Starts a program on pipes. Those of Node are sockets, which a program cannot open again (`/dev/stdin`, `/dev/stderr`),
+ * cost more processor time, and give each read new memory; they serve where there is no C library to call.
+ *
+ * @throws Error when the system has no descriptor left
+ */
+export function startPiped(
+  [file, args, options]: readonly [file: string, args: readonly string[], options: SpawnOptions],
+  takeOutput: Take,
+  takeErrors: Take,
+): PipedProgram {
+  const pipes = openPipes()
+  if (!pipes) {
+    const child = spawn(file, args, { ...options, stdio: ['pipe', 'pipe', 'pipe'] })
+    const { stdin } = child
+    return {
+      child,
+      stdin,
+      stdout: taken(child.stdout, takeOutput),
+      stderr: taken(child.stderr, takeErrors),
+      input: (data, done) => void stdin.write(data, () => done()),
+    }
+  }
+  const [input, output, errors] = pipes
+  const stdio = [input.readEnd, output.writeEnd, errors.writeEnd]
+  try {
+    const child = spawn(file, args, { ...options, stdio })
+    const stdin = new Socket({ fd: input.writeEnd, readable: false, writable: true })
+    const growing = new GrowingPipe(input.writeEnd)
+    return {
+      child,
+      stdin,
+      stdout: readInto(output.readEnd, takeOutput),
+      stderr: readInto(errors.readEnd, takeErrors),
+      input(data, done) {
+        if (!stdin.destroyed) growing.passed(data.length)
+        stdin.write(data, () => done())
+      },
+    }
+  } catch (error) {
+    for (const fd of [input.writeEnd, output.readEnd, errors.readEnd]) closeSync(fd)
+    throw error
+  } finally {
+    for (const fd of stdio) closeSync(fd)
+  }
+}
+
+function openPipes(): [Pipe, Pipe, Pipe] | undefined {
+  const pipes: Pipe[] = []
+  try {
+    for (let count = 0; count < 3; count++) {
+      const pipe = openPipe()
+      if (!pipe) return undefined
+      pipes.push(pipe)
+    }
+  } catch (error) {
+    for (const { readEnd, writeEnd } of pipes) {
+      closeSync(readEnd)
+      closeSync(writeEnd)
+    }
+    throw error
+  }
+  return pipes as [Pipe, Pipe, Pipe]
+}
+
+/** A pipe that is made larger once it is worth it. Its descriptor must be open. */
+class GrowingPipe {
+  readonly #descriptor: number
+  #bytes = 0
+
+  constructor(descriptor: number) {
+    this.#descriptor = descriptor
+  }
+
+  passed(count: number): void {
+    if (this.#bytes >= worthwhile) return
+    this.#bytes += count
+    if (this.#bytes >= worthwhile) resizePipe(this.#descriptor, largePipe)
+  }
+}
+
+function readInto(fd: number, take: Take): Readable {
+  const buffer = room()
+  const growing = new GrowingPipe(fd)
+  const callback = (count: number): boolean => {
+    growing.passed(count)
+    return take(buffer.subarray(0, count))
+  }
+  // Node documents `onread` for every socket; its types have it for those that connect.
+  const onread: Pick<ConnectOpts, 'onread'> = { onread: { buffer, callback } }
+  const options: SocketConstructorOpts = { fd, readable: true, writable: false, ...onread }
+  return new Socket(options)
+}
+
+function taken(stream: Readable, take: Take): Readable {
+  return stream.on('data', (piece: Buffer) => {
+    if (!take(piece)) stream.pause()
+  })
+}
