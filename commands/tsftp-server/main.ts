@@ -74,7 +74,7 @@ async function serve(flags: SftpServerFlags, account: Account, log: Log): Promis
   if (flags.umask !== undefined) process.umask(flags.umask)
   log.info?.(`session opened for local user ${account.name} from [${address}]`)
   if (flags.startDirectory !== undefined) enter(flags.startDirectory, account, log)
-  const files = loggingFileSystem(new LocalFileSystem(), log)
+  const files = loggingFileSystem(new LocalFileSystem({ blocking: 'always' }), log)
   const server = new SftpServer(stdioStream(process.stdin, process.stdout), files, {
     ...flags.server,
     maximumHandles: handleLimit(),

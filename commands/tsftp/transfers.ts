@@ -40,7 +40,7 @@ const isDirectory = async (files: FileSystem, path: string): Promise<boolean> =>
 }
 
 async function move(context: Context, command: Command, way: Way, sources: readonly GlobMatch[]): Promise<void> {
-  const local = new LocalFileSystem({ blocking: true })
+  const local = new LocalFileSystem({ blocking: 'always' })
   const [from, to] = way === 'get' ? [context.files, local] : [local, context.files]
   const [, word] = command.paths
   const target = word === undefined ? undefined : way === 'get' ? word : context.absolute(word)

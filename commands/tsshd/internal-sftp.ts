@@ -1,9 +1,9 @@
 import type { ServerSession } from '../../lib/connection/server-session.ts'
 import { messageOf } from '../../lib/errors.ts'
-import type { Log } from '../../lib/log.ts'
 import { loggingFileSystem } from '../../lib/sftp/logging-filesystem.ts'
 import { SftpServer } from '../../lib/sftp/server.ts'
 import type { ByteStream } from '../../lib/wire/byte-stream.ts'
+import { type LeveledLog, type LogLevel, levelNamed } from '../../src/command/stderr-log.ts'
 import type { Account } from '../../src/net/accounts.ts'
 import { LocalFileSystem } from '../../src/net/local-filesystem.ts'
 import { expandTilde, expandTokens } from '../../src/openssh/tokens.ts'
@@ -22,20 +22,23 @@ export interface InternalSftpOptions {
   readonly address: string
   /** Whether this process serves one connection alone, so that its umask may change. */
   readonly ownProcess: boolean
-  readonly log: Log
+  readonly log: LeveledLog
 }
 
 /** Serves SFTP on a session, without another program. @returns how to stop; undefined when the flags are wrong */
 export function serveInternalSftp(
   session: ServerSession,
   command: string,
-  { account, home, address, ownProcess, log }: InternalSftpOptions,
+  { account, home, address, ownProcess, log: connectionLog }: InternalSftpOptions,
 ): (() => void) | undefined {
+  const log = connectionLog.another()
   const flags = parseSftpServerFlags(splitWords(command).slice(1))
   if ('problem' in flags) {
     log.error(`internal-sftp: ${flags.problem}`)
     return undefined
   }
+  // A line for each file by default would cost more than the files.
+  log.level = levelNamed((flags.logLevel ?? 'ERROR') as LogLevel)
   let start = home
   try {
     if (flags.startDirectory !== undefined) {
@@ -47,12 +50,19 @@ export function serveInternalSftp(
     return undefined
   }
   if (flags.umask !== undefined && ownProcess) process.umask(flags.umask)
-  const files = new LocalFileSystem({ start, ...(flags.umask !== undefined && { umask: flags.umask }) })
+  const files = new LocalFileSystem({
+    start,
+    blocking: 'briefly',
+    ...(flags.umask !== undefined && { umask: flags.umask }),
+  })
   log.info?.(`session opened for local user ${account.name} from [${address}]`)
   const { channel } = session
   const stream: ByteStream = {
     sink: { data() {} },
     write: data => channel.write(data),
+    get queued() {
+      return channel.queued
+    },
     consumed: count => channel.consumed(count),
     eof: () => channel.eof(),
     close: () => session.exit(0),

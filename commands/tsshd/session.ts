@@ -3,9 +3,9 @@ import type { ServerSession } from '../../lib/connection/server-session.ts'
 import { nameSession } from '../../lib/connection/timeouts.ts'
 import type { SessionProgram } from '../../lib/connection/types/session.ts'
 import { messageOf, sanitize } from '../../lib/errors.ts'
-import type { Log } from '../../lib/log.ts'
 import type { Permissions } from '../../lib/userauth/permissions.ts'
 import type { LoginHandler, Peer } from '../../src/api/server.ts'
+import type { LeveledLog } from '../../src/command/stderr-log.ts'
 import type { Account } from '../../src/net/accounts.ts'
 import { matchPattern } from '../../src/openssh/pattern.ts'
 import type { SshdOptions } from '../../src/openssh/sshd-config.ts'
@@ -35,7 +35,7 @@ export interface SessionSettings {
   readonly options: SessionOptions
   /** Absent: nothing is forwarded. */
   readonly forwarding?: ForwardingServices
-  readonly log: Log
+  readonly log: LeveledLog
   /** Texts for the user's terminal: warnings, PAM's messages, the last login. */
   readonly notes?: readonly string[]
   readonly pamEnvironment?: ReadonlyMap<string, string>

@@ -54,6 +54,15 @@ export interface FileHandle {
   checksum?(algorithm: string, offset: number, length: number): Promise<Buffer | undefined>
   lock?(offset: number, length: number, flags: number): Promise<void>
   unlock?(offset: number, length: number): Promise<void>
+  /**
+   * What a server does for most requests, done when they return: a promise and another thread cost more than a small read
+   * or write. Undefined and false: it may take long and has to be asked for by the other method. They throw SftpError.
+   * Bytes read into all of `into`, fewer at the end of the file.
+   */
+  readAtOnce?(offset: number, into: Buffer): number | undefined
+  writeAtOnce?(offset: number, data: Buffer): boolean
+  setstatAtOnce?(changes: Attributes): boolean
+  closeAtOnce?(): boolean
 }
 
 export interface DirectoryHandle {
@@ -77,6 +86,8 @@ export interface FileSystem {
   lsetstat(path: string, changes: Attributes): Promise<void>
   /** `flags` are those of `OpenFlag`; `attributes` count for a file that is created. */
   open(path: string, flags: number, attributes?: Attributes): Promise<FileHandle>
+  /** As `open`, done when it returns; undefined: it may take long, see FileHandle. */
+  openAtOnce?(path: string, flags: number, attributes?: Attributes): FileHandle | undefined
   opendir(path: string): Promise<DirectoryHandle>
   mkdir(path: string, attributes?: Attributes): Promise<void>
   rmdir(path: string): Promise<void>

@@ -19,6 +19,8 @@ export interface PacketSink {
   placed?(head: Buffer, data: Buffer): void
   /** The stream takes data again. */
   writable?(): void
+  /** Nothing refers any more to what was sent. */
+  idle?(): void
   /** No packet comes any more. `clean`: the peer ended between two packets. */
   ended(reason: 'clean' | Error): void
 }
@@ -144,6 +146,7 @@ export class PacketStream implements ByteStreamSink {
     if (this.#stream.queued !== 0 || this.#upTo > this.#from || this.#batch.length > 0) return
     this.#from = 0
     this.#upTo = 0
+    this.#sink.idle?.()
   }
 
   /** Small pieces are copied together, and filled up to a whole packet of the channel from a large one. */

@@ -37,10 +37,15 @@ export class RequestOrder {
     return this.#entries.length
   }
 
+  /** Whether nothing that runs or waits is in the way. */
+  isFree(scope: Scope): boolean {
+    return this.#entries.length === 0 || !this.#entries.some(earlier => conflict(earlier.scope, scope))
+  }
+
   /** Calls `run`, now or when all earlier requests in its way have ended. It must not reject. */
   enter(scope: Scope, run: () => Promise<void>): void {
     const entry: Entry = { scope, run, state: 'waiting' }
-    const free = !this.#entries.some(earlier => conflict(earlier.scope, scope))
+    const free = this.isFree(scope)
     this.#entries.push(entry)
     if (free) this.#start(entry)
     else this.#waiting++

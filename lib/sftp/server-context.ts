@@ -1,6 +1,7 @@
 import type { Log } from '../log.ts'
 import type { Field } from '../wire/struct.ts'
 import type { Writer } from '../wire/writer.ts'
+import type { AnswerMemory } from './answer-memory.ts'
 import type { Attributes, SftpVersion } from './attributes.ts'
 import type { FileSystem } from './filesystem.ts'
 import { type Messages, type NameEntry, packetType } from './messages.ts'
@@ -18,6 +19,8 @@ export interface ServerContext {
   readonly symlinkOrder: SymlinkOrder
   readonly access: 'read-write' | 'read-only'
   readonly log: Log
+  /** Where data lies that is read at once. */
+  readonly memory: AnswerMemory
   /** Fills in the names of owner and group where the file system gave numbers. */
   named(attributes: Attributes): Promise<Attributes>
 }
@@ -35,6 +38,8 @@ export interface Work {
   /** Bytes that it will hold in memory. */
   readonly bytes?: number
   run(): Promise<Reply | undefined>
+  /** The same work, done when this returns; `later`: it may take long, and `run` has to do it. */
+  atOnce?(): Reply | undefined | 'later'
 }
 
 export function handleReply(context: ServerContext, handle: Buffer): Reply {

@@ -22,6 +22,7 @@ export type Opened = OpenFile | OpenDirectory
 
 const indexLength = 4
 const secretLength = 12
+const secretsAtOnce = 64
 
 /**
  * What a client has open. A handle is a number that is never used again and a secret: it cannot be guessed, and once closed
@@ -31,6 +32,7 @@ export class HandleTable {
   readonly #entries = new Map<number, { secret: Buffer; opened: Opened }>()
   readonly #limit: number
   readonly #random: RandomSource
+  #secrets: Buffer = Buffer.alloc(0)
   #next = 0
   /** Places taken by openings that are under way. */
   #reserved = 0
@@ -42,22 +44,43 @@ export class HandleTable {
 
   /** Takes a place before opening, and gives it back if `open` fails. @throws SftpError when there are too many */
   async add(open: () => Promise<Opened>): Promise<Buffer> {
-    if (this.#entries.size + this.#reserved >= this.#limit) {
-      throw new SftpError('failure', { message: 'too many open files' })
-    }
+    this.#checkRoom()
     this.#reserved++
     try {
-      const opened = await open()
-      const secret = this.#random(secretLength)
-      const index = this.#next++
-      this.#entries.set(index, { secret, opened })
-      const handle = Buffer.allocUnsafe(indexLength + secretLength)
-      handle.writeUInt32BE(index >>> 0, 0)
-      secret.copy(handle, indexLength)
-      return handle
+      return this.#enter(await open())
     } finally {
       this.#reserved--
     }
+  }
+
+  /** As `add`; undefined when `open` gives nothing. */
+  addAtOnce(open: () => Opened | undefined): Buffer | undefined {
+    this.#checkRoom()
+    const opened = open()
+    return opened && this.#enter(opened)
+  }
+
+  #checkRoom(): void {
+    if (this.#entries.size + this.#reserved < this.#limit) return
+    throw new SftpError('failure', { message: 'too many open files' })
+  }
+
+  #enter(opened: Opened): Buffer {
+    const secret = this.#secret()
+    const index = this.#next++
+    this.#entries.set(index, { secret, opened })
+    const handle = Buffer.allocUnsafe(indexLength + secretLength)
+    handle.writeUInt32BE(index >>> 0, 0)
+    secret.copy(handle, indexLength)
+    return handle
+  }
+
+  /** Random bytes are drawn for many handles, as a call for a few of them costs as much. */
+  #secret(): Buffer {
+    if (this.#secrets.length === 0) this.#secrets = this.#random(secretLength * secretsAtOnce)
+    const secret = this.#secrets.subarray(0, secretLength)
+    this.#secrets = this.#secrets.subarray(secretLength)
+    return secret
   }
 
   /** @throws SftpError invalid-handle */

@@ -107,6 +107,9 @@ export function requestedFlags(access: number, flags: number, version: number): 
   return result
 }
 
+/** No failure, and common: an error made anew each time would cost more than the request. */
+const endOfFile = new SftpError('eof')
+
 const changesSomething = OpenFlag.write | OpenFlag.append | OpenFlag.create | OpenFlag.truncate
 
 /** Most names in one answer, as OpenSSH has it. */
@@ -135,6 +138,15 @@ export const requestRows: ReadonlyMap<number, AnyRequestRow> = new Map<number, A
             }))
             return handleReply(context, handle)
           },
+          atOnce: () => {
+            const { files } = context
+            if (!files.openAtOnce) return 'later'
+            const handle = context.handles.addAtOnce(() => {
+              const file = files.openAtOnce!(path, wanted, creationAttributes(attributes))
+              return file && { kind: 'file', path, file }
+            })
+            return handle ? handleReply(context, handle) : 'later'
+          },
         }
       },
     ),
@@ -153,6 +165,16 @@ export const requestRows: ReadonlyMap<number, AnyRequestRow> = new Map<number, A
             await closeOpened(handles.remove(handle))
             return undefined
           },
+          atOnce: () => {
+            if (opened.kind !== 'file' || !opened.file.closeAtOnce) return 'later'
+            let isClosed = true
+            try {
+              isClosed = opened.file.closeAtOnce()
+            } finally {
+              if (isClosed) handles.remove(handle)
+            }
+            return isClosed ? undefined : 'later'
+          },
         }
       },
     ),
@@ -163,7 +185,7 @@ export const requestRows: ReadonlyMap<number, AnyRequestRow> = new Map<number, A
       'read',
       false,
       m => m.read,
-      ({ handle, offset, length }, { handles }) => {
+      ({ handle, offset, length }, { handles, memory }) => {
         const opened = handles.file(handle)
         const size = Math.min(length, maximumDataLength)
         checkRange(offset, size)
@@ -173,8 +195,17 @@ export const requestRows: ReadonlyMap<number, AnyRequestRow> = new Map<number, A
           run: async () => {
             if (size === 0) return dataReply(Buffer.alloc(0))
             const data = await opened.file.readAt(offset, size)
-            if (data.length === 0) throw new SftpError('eof')
+            if (data.length === 0) throw endOfFile
             return dataReply(data)
+          },
+          atOnce: () => {
+            if (size === 0 || !opened.file.readAtOnce) return 'later'
+            const room = memory.room(size)
+            const count = opened.file.readAtOnce(offset, room)
+            if (count === undefined) return 'later'
+            if (count === 0) throw endOfFile
+            memory.keep(count)
+            return dataReply(room.subarray(0, count))
           },
         }
       },
@@ -196,6 +227,7 @@ export const requestRows: ReadonlyMap<number, AnyRequestRow> = new Map<number, A
             await opened.file.writeAt(offset, data)
             return undefined
           },
+          atOnce: () => (opened.file.writeAtOnce?.(offset, data) ? undefined : 'later'),
         }
       },
     ),
@@ -247,6 +279,7 @@ export const requestRows: ReadonlyMap<number, AnyRequestRow> = new Map<number, A
         return {
           scope: { writes: true, handle: opened, paths: [scopePath(opened.path)] },
           run: quiet(() => opened.file.setstat(changesOf(attributes))),
+          atOnce: () => (opened.file.setstatAtOnce?.(changesOf(attributes)) ? undefined : 'later'),
         }
       },
     ),
@@ -486,7 +519,7 @@ async function readDirectory(opened: OpenDirectory, context: ServerContext): Pro
     if (more) opened.queue.push(...more)
     else opened.state = 'end'
   }
-  if (opened.queue.length === 0) throw new SftpError('eof')
+  if (opened.queue.length === 0) throw endOfFile
   const entries = opened.queue.splice(0, namesPerReply)
   const names: NameEntry[] = []
   for (const entry of entries) {

@@ -4,6 +4,7 @@ import { messageOf, ProtocolError, sanitize } from '../errors.ts'
 import { type Log, silentLog } from '../log.ts'
 import { Reader } from '../wire/reader.ts'
 import { encode } from '../wire/writer.ts'
+import { AnswerMemory } from './answer-memory.ts'
 import type { Attributes, SftpVersion } from './attributes.ts'
 import {
   type Announcement,
@@ -79,6 +80,7 @@ export class SftpServer implements PacketSink {
   /** Requests that are not answered yet, in the order in which they came. */
   readonly #slots: Slot[] = []
   #activeBytes = 0
+  readonly #memory = new AnswerMemory()
   #ended: { reason: 'clean' | Error } | undefined
   #settleClosed: (error: Error | undefined) => void = () => {}
 
@@ -117,6 +119,7 @@ export class SftpServer implements PacketSink {
       symlinkOrder: this.#options.symlinkOrder ?? 'openssh',
       access: this.#options.readOnly ? 'read-only' : 'read-write',
       log: this.#log,
+      memory: this.#memory,
       named: attributes => this.#named(attributes),
     }
     const writer = this.#packets.begin(packetType.version).uint32(version)
@@ -154,15 +157,36 @@ export class SftpServer implements PacketSink {
     if (packet.length < 5) throw new ProtocolError('malformed-message', 'SFTP packet without an id')
     if (packet[0] === packetType.init) throw new ProtocolError('unexpected-message', 'second SFTP INIT')
     const id = packet.readUInt32BE(1)
-    const slot: Slot = { send: undefined }
-    this.#slots.push(slot)
     let work: Work
+    let reply: Reply | undefined | 'later' = 'later'
     try {
       work = packet[0] === packetType.extended ? this.#extended(packet, context) : this.#plain(packet, context)
+      if (work.atOnce && this.#order.isFree(work.scope)) reply = work.atOnce()
     } catch (error) {
-      this.#fill(slot, () => this.#answerError(id, error, context))
+      this.#inTurn(() => this.#answerError(id, error, context))
       return
     }
+    if (reply === 'later') this.#start(work, id, packet, context)
+    else {
+      this.#answerAtOnce(id, reply, context)
+      if (packet[0] === packetType.write) this.#packets.recycle(packet)
+    }
+    if (this.#busy) this.#packets.pause()
+  }
+
+  #answerAtOnce(id: number, reply: Reply | undefined, context: ServerContext): void {
+    if (this.#slots.length === 0) {
+      this.#answer(id, reply, context)
+      return
+    }
+    // The memory is for the next answer.
+    const kept = reply?.payload ? { ...reply, payload: Buffer.from(reply.payload) } : reply
+    this.#inTurn(() => this.#answer(id, kept, context))
+  }
+
+  #start(work: Work, id: number, packet: Buffer, context: ServerContext): void {
+    const slot: Slot = { send: undefined }
+    this.#slots.push(slot)
     const bytes = work.bytes ?? 0
     this.#activeBytes += bytes
     this.#order.enter(work.scope, async () => {
@@ -180,7 +204,6 @@ export class SftpServer implements PacketSink {
         })
       }
     })
-    if (this.#busy) this.#packets.pause()
   }
 
   /**
@@ -190,6 +213,11 @@ export class SftpServer implements PacketSink {
   #fill(slot: Slot, send: () => void): void {
     slot.send = send
     while (this.#slots[0]?.send) this.#slots.shift()!.send!()
+  }
+
+  #inTurn(send: () => void): void {
+    if (this.#slots.length === 0) send()
+    else this.#slots.push({ send })
   }
 
   #plain(packet: Buffer, context: ServerContext): Work {
@@ -257,6 +285,10 @@ export class SftpServer implements PacketSink {
 
   writable(): void {
     this.#proceed()
+  }
+
+  idle(): void {
+    this.#memory.release()
   }
 
   ended(reason: 'clean' | Error): void {

@@ -74,7 +74,7 @@ class RemotePlace implements Place {
 /** @throws SshError when the host cannot be reached or has no SFTP */
 export async function placeOf(hosts: FileHosts, operand: Operand): Promise<Place> {
   if (operand.kind === 'local') {
-    return { kind: 'local', files: new LocalFileSystem({ blocking: true }), isLost: false, async reconnect() {} }
+    return { kind: 'local', files: new LocalFileSystem({ blocking: 'always' }), isLost: false, async reconnect() {} }
   }
   const host = await hosts.open(operand)
   return new RemotePlace(hosts, operand, host, await sessionOf(host, hosts.replyTimeout))

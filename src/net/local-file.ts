@@ -6,7 +6,8 @@ import { hashNameOf } from '../../lib/sftp/extensions.ts'
 import type { DataRange, FileHandle, FileSystemStatistics } from '../../lib/sftp/filesystem.ts'
 import { SftpError, toSftpError } from '../../lib/sftp/status.ts'
 import { piecesAfter } from '../../lib/wire/pieces.ts'
-import { attributesOfStats, changeFile, statisticsOf } from './local-attributes.ts'
+import type { BriefCalls } from './brief-calls.ts'
+import { attributesOfStats, changeFile, changeFileAtOnce, statisticsOf } from './local-attributes.ts'
 
 const fstat = promisify(fs.fstat) as (descriptor: number, options: { bigint: true }) => Promise<fs.BigIntStats>
 const statfs = promisify(fs.statfs)
@@ -35,17 +36,64 @@ export class LocalFile implements FileHandle {
   #descriptor: number | undefined
   readonly #open: number
   readonly #blocking: boolean
+  readonly #brief: BriefCalls | undefined
   readonly #waiting: Write[] = []
   /** Calls under way; the descriptor is closed after the last. */
   #busy = 0
   #idle: (() => void) | undefined
 
-  /** `blocking`: reads and writes hold up the process, which costs less than threads that do it. */
-  constructor(descriptor: number, path: string, blocking = false) {
+  /** `blocking`: reads and writes hold up the process, which costs less than threads that do it; or when they may. */
+  constructor(descriptor: number, path: string, blocking: boolean | BriefCalls = false) {
     this.#descriptor = descriptor
     this.#open = descriptor
     this.#path = path
-    this.#blocking = blocking
+    this.#blocking = blocking === true
+    this.#brief = typeof blocking === 'object' ? blocking : undefined
+  }
+
+  readAtOnce(offset: number, into: Buffer): number | undefined {
+    return this.#atOnce(descriptor => fs.readSync(descriptor, into, 0, into.length, offset))
+  }
+
+  writeAtOnce(offset: number, data: Buffer): boolean {
+    const written = this.#atOnce(descriptor => {
+      for (let at = 0; at < data.length; ) at += fs.writeSync(descriptor, data, at, data.length - at, offset + at)
+      return true
+    })
+    return written ?? false
+  }
+
+  /** Of mode and times alone. */
+  setstatAtOnce(changes: Attributes): boolean {
+    const { size, uid, gid, owner, group, atime, mtime } = changes
+    if ((size ?? uid ?? gid ?? owner ?? group) !== undefined || (atime === undefined) !== (mtime === undefined))
+      return false
+    const changed = this.#atOnce(descriptor => {
+      changeFileAtOnce(descriptor, changes)
+      return true
+    })
+    return changed ?? false
+  }
+
+  closeAtOnce(): boolean {
+    if (this.#busy > 0) return false
+    const closed = this.#atOnce(descriptor => {
+      this.#descriptor = undefined
+      fs.closeSync(descriptor)
+      return true
+    })
+    return closed ?? false
+  }
+
+  #atOnce<T>(call: (descriptor: number) => T): T | undefined {
+    const descriptor = this.#descriptor
+    if (descriptor === undefined) throw new SftpError('invalid-handle', { path: this.#path })
+    try {
+      if (this.#blocking) return call(descriptor)
+      return this.#brief?.allowed ? this.#brief.make(() => call(descriptor)) : undefined
+    } catch (error) {
+      throw toSftpError(error, this.#path)
+    }
   }
 
   readAt(offset: number, length: number, into?: Buffer): Promise<Buffer> {

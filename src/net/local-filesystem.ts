@@ -16,6 +16,7 @@ import { baseName, directoryName, joinPath } from '../../lib/sftp/paths.ts'
 import { SftpError, toSftpError } from '../../lib/sftp/status.ts'
 import { decodePath } from '../../lib/wire/path.ts'
 import { accountTable } from './accounts.ts'
+import { BriefCalls } from './brief-calls.ts'
 import { Confinement, type Locator, type NativePath, nativePath, type Place, Unconfined } from './confinement.ts'
 import { attributesOfStats, changeFile, changeFileAtOnce, changeLink, statisticsOf } from './local-attributes.ts'
 import { LocalFile } from './local-file.ts'
@@ -29,10 +30,10 @@ export interface LocalFileSystemOptions {
   readonly umask?: number
   /**
    * Listings look at each file, and open files are read and written, at once instead of by way of a thread. That takes a
-   * fraction of the time and holds up the process for a moment: right for a command, wrong for a server of many. False by
-   * default.
+   * fraction of the time and holds up the process for a moment: right for a command. `briefly`: where that moment cannot be
+   * long, right for a server of many. Never by default.
    */
-  readonly blocking?: boolean
+  readonly blocking?: 'always' | 'briefly'
 }
 
 const open = promisify(fs.open)
@@ -65,7 +66,7 @@ export class LocalFileSystem implements FileSystem {
   readonly #confinement: Confinement | undefined
   readonly #start: string
   readonly #umask: number
-  readonly #blocking: boolean
+  readonly #blocking: boolean | BriefCalls
 
   /** @throws Error of the system when `root` is no directory */
   constructor(options: LocalFileSystemOptions = {}) {
@@ -73,7 +74,7 @@ export class LocalFileSystem implements FileSystem {
     this.#confinement = options.root === undefined ? undefined : new Confinement(options.root, this.#start)
     this.#locator = this.#confinement ?? new Unconfined(this.#start)
     this.#umask = options.umask ?? 0
-    this.#blocking = options.blocking ?? false
+    this.#blocking = options.blocking === 'briefly' ? briefCalls : options.blocking === 'always'
   }
 
   /** Lets go of the `root`. */
@@ -176,13 +177,30 @@ export class LocalFileSystem implements FileSystem {
       try {
         return await this.#at(path, !exclusive, async native => {
           const descriptor = await open(native, numbers, mode)
-          return new LocalFile(descriptor, path, this.#blocking)
+          return new LocalFile(descriptor, path, await this.#mayBlock(descriptor))
         })
       } catch (error) {
         const raced = this.#confinement && error instanceof SftpError && systemCode(error) === 'ELOOP'
         if (!raced || attempt === openAttempts) throw error
       }
     }
+  }
+
+  /** For an open file. */
+  async #mayBlock(descriptor: number): Promise<boolean | BriefCalls> {
+    if (typeof this.#blocking === 'boolean') return this.#blocking
+    return (await this.#blocking.isLocal(descriptor)) && this.#blocking
+  }
+
+  openAtOnce(path: string, flags: number, attributes: Attributes = {}): FileHandle | undefined {
+    if (this.#blocking === false || this.#confinement) return undefined
+    const mode = (attributes.permissions ?? 0o666) & 0o7777 & ~this.#umask
+    return this.#atOnce(path, (flags & OpenFlag.exclusive) === 0, native => {
+      const blocking = this.#blocking
+      if (typeof blocking === 'boolean') return new LocalFile(fs.openSync(native, systemFlags(flags), mode), path, true)
+      const device = blocking.deviceOf(folderOf(native))
+      return device === undefined ? undefined : openOn(device, native, systemFlags(flags), mode, path, blocking)
+    })
   }
 
   /**
@@ -236,7 +254,7 @@ export class LocalFileSystem implements FileSystem {
     if (!this.#confinement || process.platform !== 'linux') {
       return this.#at(path, true, async native => {
         const directory = await openDirectory(native)
-        return this.#blocking
+        return this.#blocking === true
           ? new DirectoryAtOnce(directory, native, path)
           : new LocalDirectory(directory, native, path)
       })
@@ -327,6 +345,37 @@ function readWhole(native: NativePath, flags: number, size: number, memory?: Buf
   } finally {
     fs.closeSync(descriptor)
   }
+}
+
+/** Of all file systems that block only where that cannot take long. */
+const briefCalls = new BriefCalls()
+
+const folderOf = (native: NativePath): string => directoryName(typeof native === 'string' ? native : decodePath(native))
+
+/** Opens a file that is on this device and no link, which may lead to another; undefined for a link. */
+function openOn(
+  device: number,
+  native: NativePath,
+  flags: number,
+  mode: number,
+  path: string,
+  calls: BriefCalls,
+): LocalFile | undefined {
+  return calls.make(() => {
+    let descriptor: number
+    try {
+      descriptor = fs.openSync(native, flags | O_NOFOLLOW, mode)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ELOOP') return undefined
+      throw error
+    }
+    try {
+      return new LocalFile(descriptor, path, calls.isRegular(descriptor, device) && calls)
+    } catch (error) {
+      fs.closeSync(descriptor)
+      throw error
+    }
+  })
 }
 
 const systemCode = (error: SftpError): string | undefined => (error.cause as NodeJS.ErrnoException | undefined)?.code

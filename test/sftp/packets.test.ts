@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
+import { AnswerMemory } from '../../lib/sftp/answer-memory.ts'
 import { MemoryFileSystem } from '../../lib/sftp/memory-filesystem.ts'
 import { OpenFlag } from '../../lib/sftp/messages.ts'
 import { type ByteStream, type ByteStreamSink, PacketStream } from '../../lib/sftp/peer.ts'
@@ -92,12 +93,15 @@ describe.each(['at once', 'late'])('a stream that takes data %s', when => {
         return room
       }
     }
-    const packets = new PacketStream(stream, { packet() {}, ended() {} })
+    const memory = new AnswerMemory()
+    const packets = new PacketStream(stream, { packet() {}, ended() {}, idle: () => memory.release() })
     const expected: Buffer[] = []
     for (let round = 0; round < 300; round++) {
       for (let id = 0; id < round % 5; id++) {
         const name = Buffer.alloc((round * 7 + id) % 90, `${round} ${id}`)
-        const data = Buffer.alloc([0, 4096, 8192, 8193, 40_000][(round + id) % 5]!, `data of ${round} ${id}`)
+        const data = memory.room(100_000).subarray(0, [0, 4096, 8192, 8193, 40_000][(round + id) % 5]!)
+        data.fill(`data of ${round} ${id}`)
+        memory.keep(data.length)
         packets.begin(6, id).string(name).uint32(data.length)
         packets.send(data)
         expected.push(

@@ -7,8 +7,8 @@ import { formatOpensshV1 } from '../../lib/keys/formats/openssh-v1.ts'
 import { generateKey, type PrivateKey } from '../../lib/keys/private-key.ts'
 import { formatPublicKeyLine } from '../../lib/keys/public-key.ts'
 import { keySigner } from '../../lib/keys/signer.ts'
-import { silentLog } from '../../lib/log.ts'
 import { type ListenOptions, listen, type SshServer } from '../../src/api/server.ts'
+import { createLog } from '../../src/command/stderr-log.ts'
 import { ownAccount } from '../../src/net/accounts.ts'
 
 /** A server of ours on loopback, with keys of its own in a temporary folder, which is the user's home too. */
@@ -73,7 +73,7 @@ export async function startListening(options: Partial<ListenOptions> = {}): Prom
           permitUserRC: false,
           printMotd: false,
         },
-        log: silentLog,
+        log: createLog('QUIET', () => {}),
       }),
     log: { error: line => lines.push(line), info: line => lines.push(line), debug1: line => lines.push(line) },
     ...options,
