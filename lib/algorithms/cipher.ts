@@ -1,6 +1,9 @@
 import type { Mac } from './mac.ts'
 
-/** Keys of one direction, derived as RFC 4253 §7.2 says. `mac` is absent for ciphers that authenticate themselves. */
+/**
+ * Keys of one direction, derived as RFC 4253 §7.2 says. The buffers are the cipher's own from when it is made: it keeps
+ * them, and wipes them once it can do without. `mac` is absent for ciphers that authenticate themselves.
+ */
 export interface CipherKeys {
   readonly key: Buffer
   readonly iv: Buffer

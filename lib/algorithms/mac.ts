@@ -14,5 +14,6 @@ export interface MacAlgorithm {
   readonly tagLength: number
   /** Encrypt-then-MAC: the packet length travels in the clear and the MAC covers the ciphertext (PROTOCOL §1.5). */
   readonly encryptThenMac: boolean
+  /** `key` is the MAC's own from now on, as those of a cipher are. */
   create(key: Buffer): Mac
 }

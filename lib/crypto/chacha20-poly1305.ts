@@ -59,7 +59,7 @@ function sharedInstance(): Instance | undefined {
   return shared === 'missing' ? undefined : shared
 }
 
-/** `key` is 64 bytes: the body's key, then the length's. */
+/** `key` is 64 bytes, which are kept: the body's key, then the length's. */
 export function chachaPoly(key: Buffer): ChachaPoly {
   const instance = sharedInstance()
   return instance ? new WasmChachaPoly(key, instance) : plainChachaPoly(key)
@@ -77,7 +77,7 @@ class WasmChachaPoly implements ChachaPoly {
   private readonly instance: Instance
 
   constructor(key: Buffer, instance: Instance) {
-    this.key = Buffer.from(key)
+    this.key = key
     this.bodyKey = this.key.subarray(0, 32)
     this.instance = instance
   }

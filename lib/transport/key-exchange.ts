@@ -7,6 +7,7 @@ import { parseCertificate } from '../keys/certificate.ts'
 import { parsePublicKey } from '../keys/public-key.ts'
 import type { Signer } from '../keys/signer.ts'
 import type { Exchange } from '../wire/exchange.ts'
+import { ownCopy } from '../wire/own-copy.ts'
 import { encode } from '../wire/writer.ts'
 import type { DirectionAlgorithms, Negotiation } from './proposal.ts'
 import type { HostKeyProof, HostKeyVerifier, ServerTransportOptions } from './transport.ts'
@@ -187,7 +188,7 @@ export function deriveKey(
   while (material.length < length) {
     material = Buffer.concat([material, hash(algorithm, sharedSecret, exchangeHash, material)])
   }
-  return Buffer.from(material.subarray(0, length))
+  return ownCopy(material.subarray(0, length))
 }
 
 /** What a failed key exchange is for the connection: our own errors as they are, anything else without its details. */

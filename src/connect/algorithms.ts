@@ -1,6 +1,6 @@
-import { aesGcm } from '../../lib/algorithms/ciphers/aes-gcm.ts'
 import { type Algorithms, allAlgorithms } from '../../lib/algorithms/index.ts'
-import { opensslGcm } from '../native/openssl.ts'
+import { providedCipher, providedMac } from '../../lib/algorithms/provider.ts'
+import { opensslProvider } from '../native/openssl/provider.ts'
 
 /** The names that a configuration allows, best first. */
 export interface AlgorithmNames {
@@ -21,8 +21,9 @@ const compressions = {
 const pick = <T extends { readonly name: string }>(all: readonly T[], names: readonly string[]): T[] =>
   names.flatMap(name => all.find(algorithm => algorithm.name === name) ?? [])
 
-/** Those of the engine, with a faster AES-GCM where this machine has it. */
-const ciphers = [aesGcm(128, opensslGcm), aesGcm(256, opensslGcm), ...allAlgorithms.cipher]
+/** Those of the engine, faster for much traffic where this machine lets them be. */
+const ciphers = allAlgorithms.cipher.map(cipher => providedCipher(cipher, opensslProvider))
+const macs = allAlgorithms.mac.map(mac => providedMac(mac, opensslProvider))
 
 /** The engine's algorithms in the configured order. */
 export function algorithmsOf(names: AlgorithmNames): Algorithms {
@@ -30,7 +31,7 @@ export function algorithmsOf(names: AlgorithmNames): Algorithms {
     kex: pick(allAlgorithms.kex, names.kex),
     hostKey: names.hostKey,
     cipher: pick(ciphers, names.cipher),
-    mac: pick(allAlgorithms.mac, names.mac),
+    mac: pick(macs, names.mac),
     compression: pick(allAlgorithms.compression, compressions[names.compression]),
   }
 }

@@ -1,12 +1,16 @@
 /**
  * What protecting packets costs in this process, without sockets: each cipher (and MAC) seals and opens packets of a few
- * sizes. `npm run bench:engine [pattern] [size …]`; the numbers are medians of several rounds.
+ * sizes, by the engine itself and with what OpenSSL called directly has of it. `npm run bench:engine [pattern] [size …]`;
+ * the numbers are medians of several rounds.
  */
 import type { CipherAlgorithm } from '../../lib/algorithms/cipher.ts'
 import { allAlgorithms } from '../../lib/algorithms/index.ts'
 import type { MacAlgorithm } from '../../lib/algorithms/mac.ts'
+import { type CryptoProvider, providedCipher, providedMac } from '../../lib/algorithms/provider.ts'
 import { fillPadding } from '../../lib/crypto/random.ts'
 import { PacketInput, PacketOutput } from '../../lib/transport/packet.ts'
+import { giveBack } from '../../lib/wire/room.ts'
+import { opensslFrom } from '../../src/native/openssl/provider.ts'
 
 const pattern = new RegExp(process.argv[2] ?? 'gcm|poly1305|aes128-ctr')
 const sizes = process.argv.length > 3 ? process.argv.slice(3).map(Number) : [64, 1024, 32_768]
@@ -43,10 +47,14 @@ function measure(cipher: CipherAlgorithm, mac: MacAlgorithm | undefined, size: n
       }
       sealing += process.hrtime.bigint() - start
       const wire = Buffer.concat(chunks)
+      for (const chunk of chunks) giveBack(chunk)
       const middle = process.hrtime.bigint()
       input.push(wire)
       let opened = 0
-      while (input.next()) opened++
+      for (let payload = input.next(); payload; payload = input.next()) {
+        giveBack(payload)
+        opened++
+      }
       opening += process.hrtime.bigint() - middle
       if (opened !== batch) throw new Error(`${cipher.name}: ${opened} of ${batch} packets`)
     }
@@ -57,15 +65,22 @@ function measure(cipher: CipherAlgorithm, mac: MacAlgorithm | undefined, size: n
   return { seal: median(seals), open: median(opens) }
 }
 
-console.log('| cipher | bytes | seal µs | open µs | both MB/s |\n|---|---|---|---|---|')
+const engine: CryptoProvider = { ...opensslFrom({ loading: 0, contexts: 0 }), names: new Set() }
+const providers = { engine, openssl: opensslFrom({ loading: 0, contexts: 0 }) }
+
+console.log('| cipher | by | bytes | seal µs | open µs | both MB/s |\n|---|---|---|---|---|---|')
 for (const cipher of allAlgorithms.cipher) {
   for (const mac of cipher.authenticated ? [undefined] : allAlgorithms.mac) {
     const name = [cipher.name, mac?.name].filter(Boolean).join(' ')
     if (!pattern.test(name)) continue
     for (const size of sizes) {
-      const { seal, open } = measure(cipher, mac, size)
-      const rate = size / (seal + open)
-      console.log(`| ${name} | ${size} | ${seal.toFixed(2)} | ${open.toFixed(2)} | ${rate.toFixed(0)} |`)
+      for (const [by, provider] of Object.entries(providers)) {
+        if (provider !== engine && !provider.names.has(cipher.name)) continue
+        const used = mac && providedMac(mac, provider)
+        const { seal, open } = measure(providedCipher(cipher, provider), used, size)
+        const rate = size / (seal + open)
+        console.log(`| ${name} | ${by} | ${size} | ${seal.toFixed(2)} | ${open.toFixed(2)} | ${rate.toFixed(0)} |`)
+      }
     }
   }
 }
