@@ -1,3 +1,5 @@
+import type { CipherKeys, PacketOpener, PacketSealer } from '../../../lib/algorithms/cipher.ts'
+import type { Passed } from '../../../lib/algorithms/provider.ts'
 import { foreignFunctions } from '../ffi.ts'
 
 /**
@@ -74,6 +76,12 @@ export class OpenSsl {
     const contexts = owner instanceof CipherContext ? this.#ciphers : this.#macs
     contexts.register(owner, context)
   }
+}
+
+/** What makes sealers and openers of an algorithm that continue after what passed. */
+export interface NativeCipher {
+  sealer(openssl: OpenSsl, keys: CipherKeys, passed: Passed): PacketSealer
+  opener(openssl: OpenSsl, keys: CipherKeys, passed: Passed): PacketOpener
 }
 
 /** Where OpenSSL says how much it wrote: always as much as it was given. */

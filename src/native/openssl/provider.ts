@@ -1,18 +1,12 @@
-import type { CipherAlgorithm, CipherKeys, PacketOpener, PacketSealer } from '../../../lib/algorithms/cipher.ts'
+import type { CipherAlgorithm } from '../../../lib/algorithms/cipher.ts'
 import type { MacAlgorithm } from '../../../lib/algorithms/mac.ts'
 import type { CryptoProvider, Passed, Provided } from '../../../lib/algorithms/provider.ts'
 import { ChaChaPolyOpener, ChaChaPolySealer } from './chacha20-poly1305.ts'
 import { ctrOpener, ctrSealer } from './ctr.ts'
 import { GcmOpener, GcmSealer } from './gcm.ts'
 import { Hmac } from './hmac.ts'
-import { type MacType, OpenSsl } from './library.ts'
+import { type MacType, type NativeCipher, OpenSsl } from './library.ts'
 import { cipherAgrees, macAgrees } from './self-check.ts'
-
-/** What makes sealers and openers of an algorithm that continue after what passed. */
-export interface NativeCipher {
-  sealer(openssl: OpenSsl, keys: CipherKeys, passed: Passed): PacketSealer
-  opener(openssl: OpenSsl, keys: CipherKeys, passed: Passed): PacketOpener
-}
 
 const gcm: NativeCipher = {
   sealer: (openssl, keys, passed) => new GcmSealer(openssl, keys, passed),

@@ -2,8 +2,7 @@ import type { CipherAlgorithm, CipherKeys, PacketOpener } from '../../../lib/alg
 import type { Mac, MacAlgorithm } from '../../../lib/algorithms/mac.ts'
 import { hmacSha256, hmacSha256Etm } from '../../../lib/algorithms/macs/hmac.ts'
 import type { Passed } from '../../../lib/algorithms/provider.ts'
-import type { OpenSsl } from './library.ts'
-import type { NativeCipher } from './provider.ts'
+import type { NativeCipher, OpenSsl } from './library.ts'
 
 const bytes = (length: number, value: number): Buffer => Buffer.alloc(length, value)
 
