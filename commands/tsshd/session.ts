@@ -4,6 +4,7 @@ import { nameSession } from '../../lib/connection/timeouts.ts'
 import type { SessionProgram } from '../../lib/connection/types/session.ts'
 import { messageOf, sanitize } from '../../lib/errors.ts'
 import type { Permissions } from '../../lib/userauth/permissions.ts'
+import { giveBack } from '../../lib/wire/room.ts'
 import type { LoginHandler, Peer } from '../../src/api/server.ts'
 import type { LeveledLog } from '../../src/command/stderr-log.ts'
 import type { Account } from '../../src/net/accounts.ts'
@@ -285,7 +286,11 @@ function startProgram(session: ServerSession, start: ProgramStart): Program {
   }
   const program = session.pty ? startOnTerminal(start, session.pty, output) : startOnPipes(start, output)
   session.attach({
-    data: data => program.input(data, () => channel.consumed(data.length)),
+    data: data =>
+      program.input(data, () => {
+        giveBack(data)
+        channel.consumed(data.length)
+      }),
     eof: () => program.endInput(),
     endOfWrite: () => program.endOutput(),
     writable: () => program.resume(),

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { Channel, ChannelSink } from '../../lib/connection/channel.ts'
+import { giveBack } from '../../lib/wire/room.ts'
 
 /**
  * Joins a channel and a socket, in both directions and with half-closes. Nothing is held here: what the socket does not
@@ -22,7 +23,10 @@ export function socketSink(socket: Socket): ChannelSink {
       else socket.resume()
     },
     data(data) {
-      socket.write(data, () => channel?.consumed(data.length))
+      socket.write(data, () => {
+        giveBack(data)
+        channel?.consumed(data.length)
+      })
     },
     eof: () => socket.end(),
     writable: () => socket.resume(),

@@ -82,9 +82,9 @@ describe.each([
     })
 
   test('all output comes, and then the status', async () => {
-    const { output, exit } = await run('seq 4000000; exit 7')
+    const { output, exit } = await run('seq 2000000; exit 7')
     expect(exit).toMatchObject({ status: 7 })
-    expect(sha256(output)).toBe(sha256(numbers(4_000_000)))
+    expect(sha256(output)).toBe(sha256(numbers(2_000_000)))
     for (let turn = 0; turn < 20; turn++) {
       const { output, exit } = await run('seq 1000; kill -TERM $$')
       expect(exit).toMatchObject({ signal: { name: 'TERM' } })
@@ -106,7 +106,7 @@ describe.each([
   })
 
   test('a reader that stops, and goes on once everything is full, gets all of both outputs', async () => {
-    const started = await client.start({ command: 'seq 2500000 & seq 2500000 >&2; wait' })
+    const started = await client.start({ command: 'seq 1500000 & seq 1500000 >&2; wait' })
     await sleep(1500)
     const [output, errors] = [createHash('sha256'), createHash('sha256')]
     const drained = (async () => {
@@ -119,7 +119,7 @@ describe.each([
     await sleep(500)
     for await (const data of started.stderr) errors.update(data as Buffer)
     await drained
-    const expected = sha256(numbers(2_500_000))
+    const expected = sha256(numbers(1_500_000))
     expect([output.digest('hex'), errors.digest('hex')]).toEqual([expected, expected])
     expect(await started.exit).toMatchObject({ status: 0 })
   })
@@ -138,7 +138,7 @@ describe.each([
   })
 
   test('input goes through whole, to a program that is slow to read, too', async () => {
-    const input = numbers(3_000_000)
+    const input = numbers(1_500_000)
     expect((await run('sha256sum', input)).output.toString('latin1', 0, 64)).toBe(sha256(input))
     const { output } = await run('sleep 1; cat', input)
     expect(sha256(output)).toBe(sha256(input))
