@@ -11,6 +11,11 @@ export interface PacketSink {
   /** A packet after its length: type, id, fields. A view, valid for as long as it is referred to. */
   packet(packet: Buffer): void
   /**
+   * Takes a packet where it lies, between `start` and `end` of a chunk; false: it has to be made a view, which costs more
+   * than what most answers say.
+   */
+  takeAt?(chunk: Buffer, start: number, end: number): boolean
+  /**
    * Where the data of a DATA packet that comes in pieces shall be put; undefined: the packet is put together in memory of
    * its own. `head`: type, id and length of the data. `length`: of the whole packet.
    */
@@ -234,8 +239,9 @@ export class PacketStream implements ByteStreamSink {
         if (length < 0) return chunk.length
         const start = at + 4
         if (chunk.length - start >= length) {
-          this.#sink.packet(chunk.subarray(start, start + length))
-          return start + length
+          const end = start + length
+          if (!this.#sink.takeAt?.(chunk, start, end)) this.#sink.packet(chunk.subarray(start, end))
+          return end
         }
         return this.#begin(length, chunk, start)
       }

@@ -254,8 +254,8 @@ export class RemoteFileSystem implements FileSystem {
   }
 
   #opening(path: string, flags: number, attributes: Attributes) {
-    const wanted = this.session.version < 5 ? { access: 0, flags } : accessOf(flags)
-    return { path: this.at(path), ...wanted, attributes }
+    if (this.session.version < 5) return { path: this.at(path), access: 0, flags, attributes }
+    return { path: this.at(path), ...accessOf(flags), attributes }
   }
 }
 

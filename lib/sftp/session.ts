@@ -359,6 +359,24 @@ export class SftpSession implements PacketSink {
     }
   }
 
+  /** STATUS "ok" to a request whose good answer that is. */
+  takeAt(chunk: Buffer, start: number, end: number): boolean {
+    if (chunk[start] !== packetType.status || end - start < headLength + 4) return false
+    if (chunk.readUInt32BE(start + headLength) !== 0) return false
+    const id = chunk.readUInt32BE(start + 1)
+    const pending = this.#pending.get(id)
+    if (pending?.expects !== packetType.status) return false
+    this.#pending.delete(id)
+    this.#answers++
+    try {
+      pending.take(noBytes)
+    } catch (error) {
+      pending.fail(error as Error)
+      this.#packets.abort(error as Error)
+    }
+    return true
+  }
+
   place(head: Buffer, length: number): Buffer | undefined {
     if (head[0] !== packetType.data) return undefined
     const into = this.#pending.get(head.readUInt32BE(1))?.into

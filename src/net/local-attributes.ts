@@ -10,6 +10,9 @@ const billion = 1_000_000_000n
 
 export function attributesOfStats(stats: fs.BigIntStats): Attributes {
   const mode = Number(stats.mode)
+  const atimeNs = nanosecondsOf(stats.atimeNs)
+  const mtimeNs = nanosecondsOf(stats.mtimeNs)
+  const ctimeNs = nanosecondsOf(stats.ctimeNs)
   const attributes: Attributes = {
     type: typeOfMode(mode) ?? 'unknown',
     size: Number(stats.size),
@@ -18,23 +21,28 @@ export function attributesOfStats(stats: fs.BigIntStats): Attributes {
     gid: Number(stats.gid),
     permissions: mode & 0o7777,
     linkCount: Number(stats.nlink),
-    atime: secondsOf(stats.atimeNs),
-    atimeNs: nanosecondsOf(stats.atimeNs),
-    mtime: secondsOf(stats.mtimeNs),
-    mtimeNs: nanosecondsOf(stats.mtimeNs),
-    ctime: secondsOf(stats.ctimeNs),
-    ctimeNs: nanosecondsOf(stats.ctimeNs),
+    atime: secondsOf(stats.atimeNs, atimeNs),
+    atimeNs,
+    mtime: secondsOf(stats.mtimeNs, mtimeNs),
+    mtimeNs,
+    ctime: secondsOf(stats.ctimeNs, ctimeNs),
+    ctimeNs,
   }
   if (stats.birthtimeNs > 0n) {
-    attributes.crtime = secondsOf(stats.birthtimeNs)
     attributes.crtimeNs = nanosecondsOf(stats.birthtimeNs)
+    attributes.crtime = secondsOf(stats.birthtimeNs, attributes.crtimeNs)
   }
   return attributes
 }
 
-/** Whole seconds rounded down, also before 1970, and what is left. */
-const secondsOf = (time: bigint): number => Number((time - (((time % billion) + billion) % billion)) / billion)
-const nanosecondsOf = (time: bigint): number => Number(((time % billion) + billion) % billion)
+/** What is left of whole seconds, which are rounded down, also before 1970. */
+function nanosecondsOf(time: bigint): number {
+  const left = Number(time % billion)
+  return left < 0 ? left + 1e9 : left
+}
+
+/** Whole seconds. In numbers, which hold them exactly: arithmetic of long integers takes longer than stat(2). */
+const secondsOf = (time: bigint, nanoseconds: number): number => Math.round((Number(time) - nanoseconds) / 1e9)
 
 export function statisticsOf(stats: fs.StatsFs): FileSystemStatistics {
   return {

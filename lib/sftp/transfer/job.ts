@@ -191,7 +191,7 @@ export class Job {
   #beginMore(): void {
     if (this.#options.signal?.aborted && this.#end === 'complete') this.#end = 'aborted'
     if (this.#end === 'complete' && !this.#lost) {
-      const parallel = this.#parallelFiles
+      const parallel = this.#files.length > 0 ? this.#parallelFiles : 0
       while (this.#copying < parallel && this.#files.length > 0) this.#startFile(this.#files.shift()!)
       while (this.#listing < listings && this.#directories.length > 0 && this.#files.length < waitingFiles) {
         // The newest first: whole subtrees are done before the next begins, so few directories wait.
