@@ -1,38 +1,33 @@
 import type { CipherKeys, PacketOpener, PacketSealer } from '../../../lib/algorithms/cipher.ts'
+import { type ChachaPoly, chachaPoly, chachaPolyTagLength as tagLength } from '../../../lib/crypto/chacha20-poly1305.ts'
 import { equalBytes } from '../../../lib/crypto/constant-time.ts'
 import { ProtocolError } from '../../../lib/errors.ts'
+import { ownCopy } from '../../../lib/wire/own-copy.ts'
 import { room } from '../../../lib/wire/room.ts'
 import { CipherContext, MacContext, type OpenSsl } from './library.ts'
 
-const tagLength = 16
-const lengthOfKey = 32
+/** Bytes of a packet up to which the engine's own is faster than half a dozen calls from here. */
+const engineLimit = 1024
 /** ChaCha20's. The first one of a packet gives the key of its tag, the others its body. */
 const block = Buffer.alloc(64)
 
 /** PROTOCOL.chacha20poly1305. Nothing but the sequence number differs from packet to packet. */
-class ChaChaPoly {
+class LongChachaPoly {
   readonly blockLength = 8
   readonly lengthApart = true
+  /** For lengths and short packets. */
+  protected readonly engine: ChachaPoly
   /** Block counter (uint64, little-endian), here 0, then the nonce. */
   readonly #iv = Buffer.alloc(16)
   readonly #keyBlock = Buffer.alloc(block.length)
-  readonly #tagKey = this.#keyBlock.subarray(0, lengthOfKey)
+  readonly #tagKey = this.#keyBlock.subarray(0, 32)
   readonly #body: CipherContext
-  readonly #length: CipherContext
   readonly #mac: MacContext
 
   constructor(openssl: OpenSsl, { key }: CipherKeys) {
-    const context = (part: Buffer) => new CipherContext(openssl, 'chacha20', part, this.#iv, 'seal')
-    this.#body = context(key.subarray(0, lengthOfKey))
-    this.#length = context(key.subarray(lengthOfKey))
+    this.engine = chachaPoly(ownCopy(key))
+    this.#body = new CipherContext(openssl, 'chacha20', key.subarray(0, 32), this.#iv, 'seal')
     this.#mac = new MacContext(openssl, { algorithm: 'POLY1305', tagLength }, this.#tagKey)
-  }
-
-  /** Encrypting and decrypting are the same. */
-  protected mixLength(sequence: number, length: Buffer, target: Buffer): void {
-    this.#iv.writeUInt32BE(sequence, 12)
-    this.#length.restart(this.#iv)
-    this.#length.update(length, target)
   }
 
   /** Makes the key of the tag; what `mixBody` is given then continues the stream. */
@@ -42,6 +37,7 @@ class ChaChaPoly {
     this.#body.update(block, this.#keyBlock)
   }
 
+  /** Encrypting and decrypting are the same. */
   protected mixBody(body: Buffer, target: Buffer): void {
     this.#body.update(body, target)
   }
@@ -53,11 +49,16 @@ class ChaChaPoly {
   }
 }
 
-export class ChaChaPolySealer extends ChaChaPoly implements PacketSealer {
+export class ChachaPolySealer extends LongChachaPoly implements PacketSealer {
   seal(sequence: number, packet: Buffer, out: Buffer[]): void {
     const { length } = packet
+    if (length <= engineLimit) {
+      this.engine.seal(sequence, packet, out)
+      return
+    }
     const sealed = room(length + tagLength)
-    this.mixLength(sequence, packet.subarray(0, 4), sealed)
+    // Mixed as it is unmixed.
+    sealed.writeUInt32BE(this.engine.openLength(sequence, packet), 0)
     this.begin(sequence)
     this.mixBody(packet.subarray(4), sealed.subarray(4))
     this.authenticate(sealed.subarray(0, length), sealed.subarray(length))
@@ -65,23 +66,26 @@ export class ChaChaPolySealer extends ChaChaPoly implements PacketSealer {
   }
 }
 
-export class ChaChaPolyOpener extends ChaChaPoly implements PacketOpener {
+export class ChachaPolyOpener extends LongChachaPoly implements PacketOpener {
   readonly headLength = 4
   readonly tagLength = tagLength
-  readonly #plainLength = Buffer.alloc(4)
   readonly #tag = Buffer.alloc(tagLength)
 
   openLength(sequence: number, head: Buffer): number {
-    this.mixLength(sequence, head.subarray(0, 4), this.#plainLength)
-    return this.#plainLength.readUInt32BE(0)
+    return this.engine.openLength(sequence, head)
   }
 
   open(sequence: number, sealed: Buffer): Buffer {
+    const opened = sealed.length <= engineLimit ? this.engine.open(sequence, sealed) : this.#openLong(sequence, sealed)
+    if (!opened) throw new ProtocolError('mac-mismatch', 'message authentication code incorrect')
+    return opened
+  }
+
+  #openLong(sequence: number, sealed: Buffer): Buffer | undefined {
     const end = sealed.length - tagLength
     this.begin(sequence)
     this.authenticate(sealed.subarray(0, end), this.#tag)
-    if (!equalBytes(this.#tag, sealed.subarray(end)))
-      throw new ProtocolError('mac-mismatch', 'message authentication code incorrect')
+    if (!equalBytes(this.#tag, sealed.subarray(end))) return undefined
     const opened = room(end - 4)
     this.mixBody(sealed.subarray(4, end), opened)
     return opened

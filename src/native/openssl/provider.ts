@@ -1,7 +1,7 @@
 import type { CipherAlgorithm } from '../../../lib/algorithms/cipher.ts'
 import type { MacAlgorithm } from '../../../lib/algorithms/mac.ts'
 import type { CryptoProvider, Passed, Provided } from '../../../lib/algorithms/provider.ts'
-import { ChaChaPolyOpener, ChaChaPolySealer } from './chacha20-poly1305.ts'
+import { ChachaPolyOpener, ChachaPolySealer } from './chacha20-poly1305.ts'
 import { ctrOpener, ctrSealer } from './ctr.ts'
 import { GcmOpener, GcmSealer } from './gcm.ts'
 import { Hmac } from './hmac.ts'
@@ -14,8 +14,8 @@ const gcm: NativeCipher = {
 }
 const ctr: NativeCipher = { sealer: ctrSealer, opener: ctrOpener }
 const chachaPoly: NativeCipher = {
-  sealer: (openssl, keys) => new ChaChaPolySealer(openssl, keys),
-  opener: (openssl, keys) => new ChaChaPolyOpener(openssl, keys),
+  sealer: (openssl, keys) => new ChachaPolySealer(openssl, keys),
+  opener: (openssl, keys) => new ChachaPolyOpener(openssl, keys),
 }
 
 const ciphers = new Map<string, NativeCipher>([

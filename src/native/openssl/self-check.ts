@@ -6,8 +6,8 @@ import type { NativeCipher, OpenSsl } from './library.ts'
 
 const bytes = (length: number, value: number): Buffer => Buffer.alloc(length, value)
 
-/** Padded packets of every cipher here, the first one of 16 bytes alone. */
-const contents = [12, 44, 1020]
+/** Padded packets of every cipher here: the first is 16 bytes alone, and long ones may go another way than short ones. */
+const contents = [12, 44, 3068, 5004]
 
 /** Whether packets are the same as the engine's own, from the second on, both ways, and broken ones are refused. */
 export function cipherAgrees(openssl: OpenSsl, native: NativeCipher, own: CipherAlgorithm): boolean {
