@@ -8,7 +8,7 @@ import { opensslFrom } from '../../src/native/openssl/provider.ts'
 
 type Suite = readonly [CipherAlgorithm, MacAlgorithm | undefined]
 
-const openssl = opensslFrom({ loading: 0, contexts: 0 })
+const openssl = opensslFrom({ loading: 0, contexts: 0, packets: 0 })
 const macs = allAlgorithms.mac.filter(({ name }) => openssl.names.has(name) || name.startsWith('umac'))
 const suites = allAlgorithms.cipher
   .filter(({ name }) => openssl.names.has(name))
@@ -105,7 +105,9 @@ describe.skipIf(!available)('OpenSSL called directly', () => {
   })
 
   test.each(named)('%s: the peer does not see when it begins', (_name, suite) => {
-    const { provider, answers } = counting(opensslFrom({ loading: 6000, contexts: 6000 }))
+    const { provider, answers } = counting(
+      opensslFrom({ loading: 6000, contexts: 6000, packets: Number.POSITIVE_INFINITY }),
+    )
     const late = withProvider(suite, provider)
     const [plain, changing] = [outputOf(suite), outputOf(late)]
     const input = inputOf(late)
@@ -139,6 +141,12 @@ describe.skipIf(!available)('OpenSSL called directly', () => {
     const input = inputOf(native)
     input.push(shorter)
     expect(() => input.next()).toThrow(expect.objectContaining({ code: 'mac-mismatch' }))
+  })
+
+  test('many small packets count as much as large ones, once it is loaded', () => {
+    const { sealer } = opensslFrom({ loading: 0, contexts: 1_000_000, packets: 64 })
+    const asked = (packets: number) => typeof sealer(first[0], keysOf(first), { packets, bytes: packets * 36 })
+    expect([asked(63), asked(64)]).toEqual(['undefined', 'object'])
   })
 
   test('the keys are wiped once it has them, and kept where it never will', () => {

@@ -56,12 +56,14 @@ function load(): OpenSsl | 'missing' {
 /** Whether what is made here does what the engine's own does, by the names of algorithms. Found out once. */
 const checked = new Map<string, boolean>()
 
-/** When it is worth it, in bytes of a direction. */
+/** When it is worth it, in bytes of a direction unless said otherwise. */
 interface Thresholds {
   /** To load koffi, which takes as long as it saves for some tens of MiB. */
   readonly loading: number
   /** To make contexts of its own where koffi is loaded: most connections are idle. */
   readonly contexts: number
+  /** The same in packets: what answers a download are small ones, thousands of them. */
+  readonly packets: number
 }
 
 /** Ciphers and MACs of Node's own OpenSSL, from the moment on when it is worth it; never where koffi is missing. */
@@ -69,11 +71,12 @@ export function opensslFrom(worth: Thresholds): CryptoProvider {
   /** What is made here has to do what the engine's own does. */
   function provide<T>(
     { name }: CipherAlgorithm | MacAlgorithm,
-    { bytes }: Passed,
+    { bytes, packets }: Passed,
     agrees: (openssl: OpenSsl) => boolean,
     create: (openssl: OpenSsl) => T,
   ): Provided<T> {
-    if (bytes < (loaded ? worth.contexts : worth.loading)) return undefined
+    const isWorth = loaded ? bytes >= worth.contexts || packets >= worth.packets : bytes >= worth.loading
+    if (!isWorth) return undefined
     loaded ??= load()
     if (loaded === 'missing') return 'never'
     let right = checked.get(name)
@@ -115,4 +118,4 @@ export function opensslFrom(worth: Thresholds): CryptoProvider {
   }
 }
 
-export const opensslProvider = opensslFrom({ loading: 16 * 1024 * 1024, contexts: 256 * 1024 })
+export const opensslProvider = opensslFrom({ loading: 16 * 1024 * 1024, contexts: 256 * 1024, packets: 64 })
