@@ -16,7 +16,10 @@ import { openServer, type ServerLogin } from '../../lib/server.ts'
 import type { RekeyLimit, ServerTransportOptions } from '../../lib/transport/transport.ts'
 import type { ServerAuthentication, ServerAuthenticationOptions } from '../../lib/userauth/authority.ts'
 import { softwareVersion } from '../command/version.ts'
+import { accelerated } from '../connect/algorithms.ts'
 import { joinStream } from '../net/socket.ts'
+
+const usualAlgorithms = accelerated(defaultServerAlgorithms)
 
 /** Who connected. */
 export interface Peer {
@@ -37,6 +40,7 @@ export interface ServeOptions {
    * the client first asks for something.
    */
   session(login: ServerAuthentication, peer: Peer): LoginHandler | (() => LoginHandler)
+  /** Default: those of OpenSSH's server. */
   readonly algorithms?: Algorithms
   readonly signatureAlgorithms?: readonly string[]
   readonly rekeyLimit?: RekeyLimit
@@ -170,7 +174,7 @@ export function serve(
   let handler: LoginHandler | undefined
   const engine = openServer({
     transport: {
-      algorithms: options.algorithms ?? defaultServerAlgorithms,
+      algorithms: options.algorithms ?? usualAlgorithms,
       hostKeys: options.hostKeys,
       softwareVersion: softwareVersion(),
       ...(options.versionComment !== undefined && { versionComment: options.versionComment }),
