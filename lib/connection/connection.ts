@@ -56,8 +56,6 @@ export interface ConnectionOptions {
   readonly window?: number
   /** Largest data packet we take, in bytes. Default 32 KiB. */
   readonly maximumPacket?: number
-  /** A round trip to the peer, in milliseconds, as far as the stream below knows it. */
-  readonly roundTrip?: number
   /** Open channels at once. Default 1024. */
   readonly maxChannels?: number
 }
@@ -156,7 +154,7 @@ class EngineConnection implements Connection, ChannelHost {
   }
 
   get #growth(): Growth {
-    this.#lateGrowth ??= new Growth(this.#options.roundTrip)
+    this.#lateGrowth ??= new Growth()
     return this.#lateGrowth
   }
 

@@ -29,13 +29,15 @@ const limitedInARow = 3
 export class Growth {
   /** Bytes that they may still grow by. */
   left = growthBudget
-  /** The shortest round trip seen, in milliseconds; 0 while unknown. */
-  roundTrip: number
+  /**
+   * The shortest round trip seen, in milliseconds; 0 while unknown. Of messages to the peer, not of the stream below: what
+   * answers a connect may be much nearer than the peer (a tunnel, a relay).
+   */
+  roundTrip = 0
   /** Milliseconds on a clock that only goes forward. */
   readonly now: () => number
 
-  constructor(roundTrip = 0, now: () => number = () => performance.now()) {
-    this.roundTrip = roundTrip
+  constructor(now: () => number = () => performance.now()) {
     this.now = now
   }
 

@@ -38,7 +38,7 @@ const lingering = 2000
 /** Reaches the host that the configuration names, checks it, and logs in. @throws SshError */
 export async function openConnection(options: OpenOptions): Promise<OpenedConnection> {
   const { config, log } = options
-  const { stream, address, roundTrip } = await (options.way ?? reach(options))
+  const { stream, address } = await (options.way ?? reach(options))
   const verification = verificationOf(options, address)
   const state: { judgement: Judgement; evidence?: HostKeyEvidence } = { judgement: 'new' }
   const credentials = { ...credentialsOf(options, () => state.evidence), ...options.credentials }
@@ -82,7 +82,6 @@ export async function openConnection(options: OpenOptions): Promise<OpenedConnec
     },
     credentials: { ...credentials, methods },
     connection: {
-      ...(roundTrip !== undefined && { roundTrip }),
       ...options.connection,
       globalRequests: new Map([
         ...(options.connection?.globalRequests ?? []),

@@ -11,8 +11,6 @@ export interface Way {
   readonly stream: Duplex
   /** Where it goes; undefined behind a proxy. */
   readonly address?: string
-  /** How long the host took to answer, in milliseconds; undefined behind a proxy, who answers for it. */
-  readonly roundTrip?: number
 }
 
 /** What a connection to a host is opened with. */

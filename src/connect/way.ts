@@ -17,7 +17,7 @@ export async function reach(options: OpenOptions): Promise<Way> {
     return { stream: runProxyCommand(command, options.env['SHELL'] || '/bin/sh', log, options.survivesInterrupts) }
   }
   const bindAddress = localAddressOf(config)
-  const { socket, roundTrip } = await connectTcp({
+  const socket = await connectTcp({
     host: config.hostName,
     port: config.port,
     family: config.addressFamily,
@@ -28,7 +28,7 @@ export async function reach(options: OpenOptions): Promise<Way> {
     ...(bindAddress !== undefined && { bindAddress }),
     log,
   })
-  return { stream: socket, roundTrip, ...(socket.remoteAddress !== undefined && { address: socket.remoteAddress }) }
+  return { stream: socket, ...(socket.remoteAddress !== undefined && { address: socket.remoteAddress }) }
 }
 
 /** BindAddress, or else the first address of BindInterface that fits. @throws ConnectionLostError */

@@ -54,14 +54,8 @@ export async function addressesOf(host: string, family: TcpOptions['family']): P
   throw Object.assign(new Error('getaddrinfo EAI_ADDRFAMILY'), { code: 'EAI_ADDRFAMILY', syscall: 'getaddrinfo' })
 }
 
-export interface Connected {
-  readonly socket: Socket
-  /** How long the handshake took, in milliseconds. */
-  readonly roundTrip: number
-}
-
 /** Connects to a host by name, one address after another. @throws ConnectionLostError in ssh's words, without `ssh: ` */
-export async function connectTcp(options: TcpOptions): Promise<Connected> {
+export async function connectTcp(options: TcpOptions): Promise<Socket> {
   const { host, port, family, log } = options
   const addresses = await addressesOf(host, family).catch(error => {
     throw new ConnectionLostError('closed', `Could not resolve hostname ${host}: ${reasonOf(error)}`, {
@@ -78,9 +72,9 @@ export async function connectTcp(options: TcpOptions): Promise<Connected> {
       if (!fitsLocalAddress(options.bindAddress, kind)) continue
       log?.debug1?.(`Connecting to ${host} [${address}] port ${port}.`)
       try {
-        const connected = await connectTo(address, options)
+        const socket = await connectTo(address, options)
         log?.debug1?.('Connection established.')
-        return connected
+        return socket
       } catch (error) {
         failure = error
         if (error instanceof Error && 'syscall' in error && error.syscall === 'bind') {
@@ -108,9 +102,8 @@ const fitsLocalAddress = (bindAddress: string | undefined, family: number): bool
 function connectTo(
   address: string,
   { port, connectTimeout, keepAlive, bindAddress, largeReads }: TcpOptions,
-): Promise<Connected> {
+): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const since = performance.now()
     const reads = largeReads ? new LargeReads() : undefined
     const socket = connect({
       host: address,
@@ -131,7 +124,7 @@ function connectTo(
     socket.once('connect', () => {
       clearTimeout(timer)
       socket.off('error', reject)
-      resolve({ socket, roundTrip: performance.now() - since })
+      resolve(socket)
     })
     socket.once('close', () => clearTimeout(timer))
   })

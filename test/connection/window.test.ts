@@ -58,7 +58,8 @@ describe('the receive window', () => {
   /** Carries `total` bytes to a reader that takes them at once, by a sender that sends whatever it may. */
   function carry(size: number, total: number, { roundTrip, rate, thought = roundTrip, left }: Path) {
     const clock = { time: 1000 }
-    const growth = new Growth(thought, () => clock.time)
+    const growth = new Growth(() => clock.time)
+    growth.roundTrip = thought
     if (left !== undefined) growth.left = left
     const before = growth.left
     const window = new ReceiveWindow(size, 32768, growth)
@@ -115,13 +116,14 @@ describe('the receive window', () => {
   })
 
   it('remembers the shortest round trip', () => {
-    const growth = new Growth(0, () => 1000)
+    const growth = new Growth(() => 1000)
     for (const roundTrip of [30, 10, 500]) growth.sample(1000 - roundTrip)
     expect(growth.roundTrip).toBe(10)
   })
 
   it('does not grow when the reader is often more than half a window behind', () => {
-    const growth = new Growth(100)
+    const growth = new Growth()
+    growth.roundTrip = 100
     const window = new ReceiveWindow(mib, 32768, growth)
     for (let round = 0; round < 20; round++) {
       window.receive(window.credit)
