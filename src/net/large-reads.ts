@@ -9,10 +9,10 @@ const pieceLength = 512 * 1024
 
 let shared: Buffer | undefined
 
-/** All sockets are read into it, as a piece is taken before anything else runs. */
-function room(): Buffer {
+/** All sockets and programs are read into it, as a piece is taken before anything else runs. At most 512 KiB. */
+export function readMemory(length = pieceLength): Buffer {
   shared ??= Buffer.allocUnsafeSlow(pieceLength)
-  return shared
+  return shared.subarray(0, length)
 }
 
 /** Takes a piece of the stream, whose memory is used again. False: no more until the socket is resumed. */
@@ -26,7 +26,7 @@ export class LargeReads {
 
   /** For the making of the socket (`net.connect`). */
   readonly options: OnReadOpts = {
-    buffer: room(),
+    buffer: readMemory(),
     callback: (count, buffer) => this.#arrived(Buffer.from(buffer.buffer, buffer.byteOffset, count)),
   }
 

@@ -3,7 +3,7 @@ import { closeSync } from 'node:fs'
 import { type ConnectOpts, Socket, type SocketConstructorOpts } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
 import { openPipe, type Pipe, resizePipe } from '../native/process.ts'
-import type { Take } from './large-reads.ts'
+import { readMemory, type Take } from './large-reads.ts'
 
 /** Bytes of one read. */
 const pieceLength = 256 * 1024
@@ -15,14 +15,6 @@ const pieceLength = 256 * 1024
  */
 const largePipe = 1024 * 1024
 const worthwhile = 4 * 1024 * 1024
-
-let shared: Buffer | undefined
-
-/** All programs are read into it, as a piece is taken before anything else runs. */
-function room(): Buffer {
-  shared ??= Buffer.allocUnsafeSlow(pieceLength)
-  return shared
-}
 
 /** A running program. Its output goes to whoever takes it: no `data` event tells of it. */
 export interface PipedProgram {
@@ -116,7 +108,7 @@ class GrowingPipe {
 }
 
 function readInto(fd: number, take: Take): Readable {
-  const buffer = room()
+  const buffer = readMemory(pieceLength)
   const growing = new GrowingPipe(fd)
   const callback = (count: number): boolean => {
     growing.passed(count)

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { connect, type SshClient } from '../../src/index.ts'
-import { type RunningTsshd, startTsshd } from '../support/tsshd.ts'
+import type { SshClient } from '../../src/index.ts'
+import { loginTo, type RunningTsshd, startTsshd } from '../support/tsshd.ts'
 
 /** What the programs of sessions without a terminal get and give, with pipes of our own and with those of Node. */
 
@@ -41,14 +41,7 @@ describe.each([
   let client: SshClient
   beforeAll(async () => {
     server = await startTsshd([], environment)
-    client = await connect({
-      host: '127.0.0.1',
-      port: server.port,
-      user: server.user,
-      identityFiles: [server.identity],
-      configFile: 'none',
-      options: [`UserKnownHostsFile ${server.knownHosts}`, 'GlobalKnownHostsFile none', 'IdentityAgent none'],
-    })
+    client = await loginTo(server)
   })
   afterAll(async () => {
     await client?.close()

@@ -7,9 +7,9 @@ import { openSession } from '../../lib/connection/types/session.ts'
 import { ChannelOpenError } from '../../lib/errors.ts'
 import { formatOpensshV1 } from '../../lib/keys/formats/openssh-v1.ts'
 import { generateKey } from '../../lib/keys/private-key.ts'
-import { connect, type SshClient } from '../../src/index.ts'
+import type { SshClient } from '../../src/index.ts'
 import { type Ran, runProgram } from '../support/listening.ts'
-import { type RunningTsshd, startTsshd } from '../support/tsshd.ts'
+import { loginTo, type RunningTsshd, startTsshd } from '../support/tsshd.ts'
 
 /** Sessions of tsshd as a process, asked for what ssh never asks for. */
 
@@ -17,22 +17,13 @@ let server: RunningTsshd
 let client: SshClient
 beforeAll(async () => {
   server = await startTsshd(['MaxSessions 3', 'AcceptEnv *'])
-  client = await login()
+  client = await loginTo(server)
 })
 afterAll(async () => {
   await client?.close()
   await server?.close()
 })
 
-const login = (user = server.user, { port, identity, knownHosts } = server): Promise<SshClient> =>
-  connect({
-    host: '127.0.0.1',
-    port,
-    user,
-    identityFiles: [identity],
-    configFile: 'none',
-    options: [`UserKnownHostsFile ${knownHosts}`, 'GlobalKnownHostsFile none', 'IdentityAgent none'],
-  })
 const text = async (command: string, options = {}): Promise<string> =>
   (await client.run(command, options)).stdout.toString()
 const alive = async (): Promise<void> => expect(await text('echo alive')).toBe('alive\n')
@@ -59,7 +50,7 @@ test('MaxSessions of a Match block for the user counts', async () => {
     // A block of an included file ends with it.
     writeFileSync(join(folder, 'match'), `Match User ${server.user}\n MaxSessions 1\n`)
     other = await startTsshd(['MaxSessions 5', `Include ${join(folder, 'match')}`])
-    its = await login(server.user, other)
+    its = await loginTo(other, server.user)
     const held = await its.start({ command: 'cat' })
     await expect(its.start({ command: 'cat' })).rejects.toBeInstanceOf(ChannelOpenError)
     held.stdin.end()
@@ -124,7 +115,7 @@ test.each([
   ['a terminal of a strange type', { command: 'true', pty: { term: '\0\u001b[2J../x' } }],
   ['a terminal too large', { command: 'true', pty: { term: 'x', columns: 0xffffffff, rows: 0xffffffff } }],
 ] as const)('%s is run, refused, or the end of its connection, and others go on', async (_what, options) => {
-  await using own = await login()
+  await using own = await loginTo(server)
   const outcome = await own.start(options as Parameters<SshClient['start']>[0]).then(
     async process => {
       process.stdin.end()
@@ -139,7 +130,7 @@ test.each([
 })
 
 test('signals that there are not, and sizes that there cannot be, change nothing', async () => {
-  await using own = await login()
+  await using own = await loginTo(server)
   const process = await own.start({ command: 'cat', pty: { term: 'dumb' } })
   for (const name of ['NOPE', '__proto__', '', '15', 'SIGTERM']) process.signal(name)
   process.resize(0xffffffff, 0)
@@ -161,14 +152,14 @@ test('channels that are a server’s to open are refused to a client', async () 
 
 test('names of users that are none reach no shell, no path and no prototype', async () => {
   for (const user of ['__proto__', 'constructor', '../../root', '$(touch /tmp/evil)', 'a;b', 'x'.repeat(200_000)]) {
-    await expect(login(user)).rejects.toThrow()
+    await expect(loginTo(server, user)).rejects.toThrow()
   }
   expect(existsSync('/tmp/evil')).toBe(false)
   await alive()
 })
 
 test('what a terminal ran ends with its connection', async () => {
-  const other = await login()
+  const other = await loginTo(server)
   const file = join(server.folder, 'pid')
   const process_ = await other.start({ command: `echo $$ > ${file}; echo started; sleep 300`, pty: { term: 'dumb' } })
   await new Promise(resolve => process_.stdout.once('data', resolve))

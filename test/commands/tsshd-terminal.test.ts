@@ -1,7 +1,7 @@
 import { kill } from 'node:process'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { connect, type SshClient } from '../../src/index.ts'
-import { type RunningTsshd, startTsshd } from '../support/tsshd.ts'
+import type { SshClient } from '../../src/index.ts'
+import { loginTo, type RunningTsshd, startTsshd } from '../support/tsshd.ts'
 
 /** How the terminals of tsshd's sessions end. */
 
@@ -9,14 +9,7 @@ let server: RunningTsshd
 let client: SshClient
 beforeAll(async () => {
   server = await startTsshd()
-  client = await connect({
-    host: '127.0.0.1',
-    port: server.port,
-    user: server.user,
-    identityFiles: [server.identity],
-    configFile: 'none',
-    options: [`UserKnownHostsFile ${server.knownHosts}`, 'GlobalKnownHostsFile none', 'IdentityAgent none'],
-  })
+  client = await loginTo(server)
 })
 afterAll(async () => {
   await client?.close()

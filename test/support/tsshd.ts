@@ -7,6 +7,7 @@ import { buildSync } from 'esbuild'
 import { formatOpensshV1 } from '../../lib/keys/formats/openssh-v1.ts'
 import { generateKey, type PrivateKey } from '../../lib/keys/private-key.ts'
 import { formatPublicKeyLine } from '../../lib/keys/public-key.ts'
+import { connect, type SshClient } from '../../src/index.ts'
 import { type Ran, runProgram } from './listening.ts'
 import { freePort } from './sshd.ts'
 
@@ -64,6 +65,17 @@ export interface RunningTsshd {
   ssh(...more: string[]): Promise<Ran>
   close(): Promise<void>
 }
+
+/** A login by the library, which reads no files but the server's. */
+export const loginTo = ({ port, user, identity, knownHosts }: RunningTsshd, as = user): Promise<SshClient> =>
+  connect({
+    host: '127.0.0.1',
+    port,
+    user: as,
+    identityFiles: [identity],
+    configFile: 'none',
+    options: [`UserKnownHostsFile ${knownHosts}`, 'GlobalKnownHostsFile none', 'IdentityAgent none'],
+  })
 
 export async function startTsshd(
   config: readonly string[] = [],
