@@ -34,18 +34,19 @@ class LongChachaPoly {
   protected begin(sequence: number): void {
     this.#iv.writeUInt32BE(sequence, 12)
     this.#body.restart(this.#iv)
-    this.#body.update(block, this.#keyBlock)
+    this.#body.update(block, 0, this.#keyBlock, 0, block.length)
   }
 
   /** Encrypting and decrypting are the same. */
-  protected mixBody(body: Buffer, target: Buffer): void {
-    this.#body.update(body, target)
+  protected mixBody(body: Buffer, start: number, target: Buffer, targetStart: number, length: number): void {
+    this.#body.update(body, start, target, targetStart, length)
   }
 
-  protected authenticate(sealed: Buffer, tag: Buffer): void {
+  /** Of the first `length` bytes. */
+  protected authenticate(sealed: Buffer, length: number, tag: Buffer, tagStart: number): void {
     this.#mac.restart(this.#tagKey)
-    this.#mac.update(sealed)
-    this.#mac.finish(tag)
+    this.#mac.update(sealed, 0, length)
+    this.#mac.finish(tag, tagStart)
   }
 }
 
@@ -60,8 +61,8 @@ export class ChachaPolySealer extends LongChachaPoly implements PacketSealer {
     // Mixed as it is unmixed.
     sealed.writeUInt32BE(this.engine.openLength(sequence, packet), 0)
     this.begin(sequence)
-    this.mixBody(packet.subarray(4), sealed.subarray(4))
-    this.authenticate(sealed.subarray(0, length), sealed.subarray(length))
+    this.mixBody(packet, 4, sealed, 4, length - 4)
+    this.authenticate(sealed, length, sealed, length)
     out.push(sealed)
   }
 }
@@ -84,10 +85,10 @@ export class ChachaPolyOpener extends LongChachaPoly implements PacketOpener {
   #openLong(sequence: number, sealed: Buffer): Buffer | undefined {
     const end = sealed.length - tagLength
     this.begin(sequence)
-    this.authenticate(sealed.subarray(0, end), this.#tag)
+    this.authenticate(sealed, end, this.#tag, 0)
     if (!equalBytes(this.#tag, sealed.subarray(end))) return undefined
     const opened = room(end - 4)
-    this.mixBody(sealed.subarray(4, end), opened)
+    this.mixBody(sealed, 4, opened, 0, end - 4)
     return opened
   }
 }

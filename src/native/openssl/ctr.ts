@@ -52,8 +52,8 @@ class SealerBehindMac extends Ctr implements PacketSealer {
   seal(sequence: number, packet: Buffer, out: Buffer[]): void {
     const { length } = packet
     const sealed = room(length + this.tagLength)
-    packet.copy(sealed, 0, 0, 4)
-    this.context.update(packet.subarray(4), sealed.subarray(4))
+    for (let i = 0; i < 4; i++) sealed[i] = packet[i]!
+    this.context.update(packet, 4, sealed, 4, length - 4)
     sealed.set(this.mac.compute(sequence, sealed.subarray(0, length)), length)
     out.push(sealed)
   }
@@ -71,7 +71,7 @@ class OpenerBehindMac extends Ctr implements PacketOpener {
     const end = sealed.length - this.tagLength
     if (!equalBytes(this.mac.compute(sequence, sealed.subarray(0, end)), sealed.subarray(end))) throw wrongMac()
     const opened = room(end - 4)
-    this.context.update(sealed.subarray(4, end), opened)
+    this.context.update(sealed, 4, opened, 0, end - 4)
     return opened
   }
 }
@@ -84,7 +84,7 @@ class SealerBeforeMac extends Ctr implements PacketSealer {
     const { length } = packet
     const sealed = room(length + this.tagLength)
     sealed.set(this.mac.compute(sequence, packet), length)
-    this.context.update(packet, sealed)
+    this.context.update(packet, 0, sealed, 0, length)
     out.push(sealed)
   }
 }
@@ -96,7 +96,7 @@ class OpenerBeforeMac extends Ctr implements PacketOpener {
   readonly #head = Buffer.alloc(blockLength)
 
   openLength(_sequence: number, head: Buffer): number {
-    this.context.update(head.subarray(0, blockLength), this.#head)
+    this.context.update(head, 0, this.#head, 0, blockLength)
     return this.#head.readUInt32BE(0)
   }
 
@@ -104,7 +104,7 @@ class OpenerBeforeMac extends Ctr implements PacketOpener {
     const end = sealed.length - this.tagLength
     const packet = room(end)
     this.#head.copy(packet)
-    if (end > blockLength) this.context.update(sealed.subarray(blockLength, end), packet.subarray(blockLength))
+    if (end > blockLength) this.context.update(sealed, blockLength, packet, blockLength, end - blockLength)
     if (!equalBytes(this.mac.compute(sequence, packet), sealed.subarray(end))) throw wrongMac()
     return packet.subarray(4)
   }

@@ -17,10 +17,10 @@ class Gcm {
     this.context = new CipherContext(openssl, key.length === 16 ? 'aes-128-gcm' : 'aes-256-gcm', key, iv, direction)
   }
 
-  protected begin(length: Buffer): void {
+  protected begin(packet: Buffer): void {
     const iv = this.#iv
     this.context.restart(iv)
-    this.context.associate(length)
+    this.context.associate(packet, 0, 4)
     for (let i = 11; i >= 4; i--) {
       const next = (iv[i]! + 1) & 0xff
       iv[i] = next
@@ -37,10 +37,10 @@ export class GcmSealer extends Gcm implements PacketSealer {
   seal(_sequence: number, packet: Buffer, out: Buffer[]): void {
     const { length } = packet
     const sealed = room(length + aeadTagLength)
-    packet.copy(sealed, 0, 0, 4)
-    this.begin(sealed.subarray(0, 4))
-    this.context.update(packet.subarray(4), sealed.subarray(4))
-    this.context.finishWithTag(sealed.subarray(length))
+    for (let i = 0; i < 4; i++) sealed[i] = packet[i]!
+    this.begin(packet)
+    this.context.update(packet, 4, sealed, 4, length - 4)
+    this.context.finishWithTag(sealed, length)
     out.push(sealed)
   }
 }
@@ -59,10 +59,10 @@ export class GcmOpener extends Gcm implements PacketOpener {
 
   open(_sequence: number, sealed: Buffer): Buffer {
     const end = sealed.length - aeadTagLength
-    this.begin(sealed.subarray(0, 4))
+    this.begin(sealed)
     const opened = room(end - 4)
-    this.context.update(sealed.subarray(4, end), opened)
-    if (!this.context.matches(sealed.subarray(end)))
+    this.context.update(sealed, 4, opened, 0, end - 4)
+    if (!this.context.matches(sealed, end))
       throw new ProtocolError('mac-mismatch', 'message authentication code incorrect')
     return opened
   }

@@ -20,10 +20,10 @@ export class Hmac implements Mac {
   compute(sequence: number, ...parts: Buffer[]): Buffer {
     this.#counter.writeUInt32BE(sequence, 0)
     this.#context.restart()
-    this.#context.update(this.#counter)
-    for (const part of parts) this.#context.update(part)
+    this.#context.update(this.#counter, 0, 4)
+    for (const part of parts) this.#context.update(part, 0, part.length)
     const tag = Buffer.allocUnsafe(longest)
-    this.#context.finish(tag)
+    this.#context.finish(tag, 0)
     return tag.subarray(0, this.tagLength)
   }
 }
