@@ -1,5 +1,6 @@
 import { fstatSync, readSync, statSync } from 'node:fs'
 import type { Channel } from '../../lib/connection/channel.ts'
+import { readPipe } from '../../src/net/pipe-reads.ts'
 
 /** What passes stdin on to a channel. */
 export interface Input {
@@ -19,7 +20,9 @@ export interface InputFilter {
 export function forwardInput(channel: Channel, filter?: InputFilter): Input {
   const kind = kindOf(0)
   if (kind === 'null') return noInput(channel)
-  return kind === 'file' && !filter ? new FileInput(channel) : streamInput(channel, filter)
+  if (kind === 'file' && !filter) return new FileInput(channel)
+  if (kind === 'pipe' && !filter) return pipeInput(channel)
+  return streamInput(channel, filter)
 }
 
 /** The channel's input ends before it began. */
@@ -29,10 +32,11 @@ export function noInput(channel: Channel): Input {
 }
 
 /** Nothing to read is told sooner than by reading. */
-function kindOf(fd: number): 'null' | 'file' | 'other' {
+function kindOf(fd: number): 'null' | 'file' | 'pipe' | 'other' {
   try {
     const entry = fstatSync(fd)
     if (entry.isFile()) return 'file'
+    if (entry.isFIFO() || entry.isSocket()) return 'pipe'
     if (!entry.isCharacterDevice()) return 'other'
     return entry.rdev === statSync('/dev/null', { throwIfNoEntry: false })?.rdev ? 'null' : 'other'
   } catch {
@@ -40,7 +44,7 @@ function kindOf(fd: number): 'null' | 'file' | 'other' {
   }
 }
 
-/** Bytes of one read. */
+/** Bytes of one read, into memory that the channel borrows. */
 const pieceLength = 256 * 1024
 /** Bytes after which other events have their turn. */
 const turnLength = 512 * 1024
@@ -51,8 +55,7 @@ const turnLength = 512 * 1024
  */
 class FileInput implements Input {
   readonly #channel: Channel
-  /** Memory that holds nothing which the channel did not send. */
-  #free: Buffer | undefined
+  readonly #memory = Buffer.allocUnsafeSlow(pieceLength)
   #state: 'resting' | 'planned' | 'over' = 'resting'
   #turn: NodeJS.Immediate | undefined
 
@@ -87,10 +90,7 @@ class FileInput implements Input {
         this.#channel.eof()
         return
       }
-      const goesOn = this.#channel.write(piece)
-      // What the channel holds back it does not copy.
-      if (this.#channel.queued > 0) this.#free = undefined
-      if (!goesOn) return
+      if (!this.#channel.writeBorrowed(piece)) return
       passed += piece.length
     }
     this.resume()
@@ -98,14 +98,23 @@ class FileInput implements Input {
 
   /** The next piece; undefined at the end, which an error is too. */
   #read(): Buffer | undefined {
-    this.#free ??= Buffer.allocUnsafeSlow(pieceLength)
     try {
-      const count = readSync(0, this.#free, 0, pieceLength, null)
-      return count > 0 ? this.#free.subarray(0, count) : undefined
+      const count = readSync(0, this.#memory, 0, pieceLength, null)
+      return count > 0 ? this.#memory.subarray(0, count) : undefined
     } catch {
       return undefined
     }
   }
+}
+
+/** A pipe or a socket. Node's stream would have new memory for each 64 KiB, which costs more than to seal and send them. */
+function pipeInput(channel: Channel): Input {
+  const stdin = readPipe(0, piece => channel.writeBorrowed(piece), Buffer.allocUnsafeSlow(pieceLength))
+  const over = (): void => channel.eof()
+  stdin.on('end', over)
+  stdin.on('error', over)
+  const pause = (): void => void stdin.pause()
+  return { pause, resume: () => void stdin.resume(), stop: pause }
 }
 
 function streamInput(channel: Channel, filter: InputFilter | undefined): Input {

@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty'
 import type { Log } from '../../lib/log.ts'
 import type { SshConfig } from '../../src/openssh/resolve-ssh-config.ts'
 import type { Invocation } from './command-line.ts'
@@ -9,7 +10,7 @@ export function wantsTerminal(config: SshConfig, { command, stdioForward }: Invo
   const isShell = command.length === 0 && remoteCommand === undefined && sessionType === 'default'
   const wanted = isShell || requestTTY === 'yes' || requestTTY === 'force'
   if (!wanted || requestTTY === 'force') return wanted
-  if (process.stdin.isTTY === true && !stdinNull) return true
+  if (isatty(0) && !stdinNull) return true
   log.info?.('Pseudo-terminal will not be allocated because stdin is not a terminal.')
   return false
 }

@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty'
 import type { ClientSession, SessionOptions } from '../../lib/connection/client-session.ts'
 import { type LeveledLog, type LogLevel, logLevels } from '../../src/command/stderr-log.ts'
 import { terminalModes } from '../../src/terminal/modes.ts'
@@ -11,10 +12,10 @@ import { say } from './output.ts'
 import type { SessionRun } from './session-run.ts'
 
 /** The terminal on stdin, if it is one (`-tt` asks for a remote one all the same). */
-export const openTerminal = (): RawTerminal | undefined => (process.stdin.isTTY ? rawTerminal(0) : undefined)
+export const openTerminal = (): RawTerminal | undefined => (isatty(0) ? rawTerminal(0) : undefined)
 
 export function ptyOptions(env: SessionRun['env']): NonNullable<SessionOptions['pty']> {
-  const settings = process.stdin.isTTY ? readSettings(0) : undefined
+  const settings = isatty(0) ? readSettings(0) : undefined
   return {
     term: env['TERM'] ?? '',
     ...terminalSize(),
@@ -24,9 +25,9 @@ export function ptyOptions(env: SessionRun['env']): NonNullable<SessionOptions['
 
 /** Of the terminal that shows the output, or else of the one that is typed on; 0 when there is neither (RFC 4254 §6.2). */
 export function terminalSize(): { columns: number; rows: number } {
-  const { stdin, stdout } = process
+  const { stdout } = process
   if (stdout.isTTY) return { columns: stdout.columns, rows: stdout.rows }
-  return (stdin.isTTY ? readSize(0) : undefined) ?? { columns: 0, rows: 0 }
+  return (isatty(0) ? readSize(0) : undefined) ?? { columns: 0, rows: 0 }
 }
 
 /** Tells the far side how large the terminal is now. */

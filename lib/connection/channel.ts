@@ -73,6 +73,11 @@ export interface Channel {
    * once is copied, and asks the caller to stop.
    */
   writeLent(type: number, data: Buffer): boolean
+  /**
+   * As `write`, for memory that its owner uses again once all of it was sent: at once where this is true, else from
+   * `sink.writable` on. Until then the owner writes nothing.
+   */
+  writeBorrowed(data: Buffer): boolean
   /** Says that `count` bytes were taken, which lets the window be refilled. */
   consumed(count: number): void
   /** Sends EOF once all queued data went out. */
@@ -147,8 +152,11 @@ export class ConnectionChannel implements Channel, PacketSource {
   #offset = 0
   /** What our owner asked for, to be sent after the queued data. */
   #ending: 'no' | 'eof' | 'close' | 'eof and close' = 'no'
-  /** `stopped`: the peer said that it reads no more. `full`: `write` returned false. */
-  #output: 'flowing' | 'full' | 'stopped' = 'flowing'
+  /**
+   * `stopped`: the peer said that it reads no more. `full`: `write` returned false. `borrowing`: so did `writeBorrowed`, as
+   * the queue holds its memory.
+   */
+  #output: 'flowing' | 'full' | 'borrowing' | 'stopped' = 'flowing'
   #heard: (() => void) | undefined
   readonly #replies = new ReplyQueue()
   readonly #awaited = new AwaitedReplies<void>()
@@ -186,6 +194,13 @@ export class ConnectionChannel implements Channel, PacketSource {
     return false
   }
 
+  writeBorrowed(data: Buffer): boolean {
+    const flowing = this.#enqueue(0, data)
+    if (this.queued === 0) return flowing
+    this.#output = 'borrowing'
+    return false
+  }
+
   #enqueue(type: number, data: Buffer): boolean {
     if (this.#ending !== 'no' || this.local !== 'open' || this.#output === 'stopped') return false
     if (this.datagram && data.length > this.#largestSent) return this.#output === 'flowing'
@@ -194,7 +209,7 @@ export class ConnectionChannel implements Channel, PacketSource {
       this.queued += data.length
       this.#host.schedule(this)
     }
-    if (this.queued > writeHighWaterMark) this.#output = 'full'
+    if (this.queued > writeHighWaterMark && this.#output === 'flowing') this.#output = 'full'
     return this.#output === 'flowing'
   }
 
@@ -219,7 +234,10 @@ export class ConnectionChannel implements Channel, PacketSource {
     }
     this.#writeData(type, data, start, count)
     if (this.#queue.length === 0) this.#finish()
-    if (this.#output === 'full' && this.queued <= writeLowWaterMark) {
+    if (
+      this.queued <= writeLowWaterMark &&
+      (this.#output === 'full' || (this.#output === 'borrowing' && this.queued === 0))
+    ) {
       this.#output = 'flowing'
       if (this.#ending === 'no') this.sink.writable?.()
     }

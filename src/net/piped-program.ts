@@ -1,20 +1,10 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { closeSync } from 'node:fs'
-import { type ConnectOpts, Socket, type SocketConstructorOpts } from 'node:net'
+import { Socket } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
-import { openPipe, type Pipe, resizePipe } from '../native/process.ts'
-import { readMemory, type Take } from './large-reads.ts'
-
-/** Bytes of one read. */
-const pieceLength = 256 * 1024
-
-/**
- * Bytes that a pipe holds once much went through it, the most that Linux allows everybody. With its usual 64 KiB, a
- * program and its reader wait for each other all the time: that costs both of them, and whoever gets the small pieces,
- * twice the processor time. Not from the start, since what all pipes of a user may hold is bounded (pipe(7)).
- */
-const largePipe = 1024 * 1024
-const worthwhile = 4 * 1024 * 1024
+import { openPipe, type Pipe } from '../native/process.ts'
+import type { Take } from './large-reads.ts'
+import { GrowingPipe, readPipe } from './pipe-reads.ts'
 
 /** A running program. Its output goes to whoever takes it: no `data` event tells of it. */
 export interface PipedProgram {
@@ -58,8 +48,8 @@ export function startPiped(
     return {
       child,
       stdin,
-      stdout: readInto(output.readEnd, takeOutput),
-      stderr: readInto(errors.readEnd, takeErrors),
+      stdout: readPipe(output.readEnd, takeOutput),
+      stderr: readPipe(errors.readEnd, takeErrors),
       input(data, done) {
         if (!stdin.destroyed) growing.passed(data.length)
         stdin.write(data, () => done())
@@ -89,35 +79,6 @@ function openPipes(): [Pipe, Pipe, Pipe] | undefined {
     throw error
   }
   return pipes as [Pipe, Pipe, Pipe]
-}
-
-/** A pipe that is made larger once it is worth it. Its descriptor must be open. */
-class GrowingPipe {
-  readonly #descriptor: number
-  #bytes = 0
-
-  constructor(descriptor: number) {
-    this.#descriptor = descriptor
-  }
-
-  passed(count: number): void {
-    if (this.#bytes >= worthwhile) return
-    this.#bytes += count
-    if (this.#bytes >= worthwhile) resizePipe(this.#descriptor, largePipe)
-  }
-}
-
-function readInto(fd: number, take: Take): Readable {
-  const buffer = readMemory(pieceLength)
-  const growing = new GrowingPipe(fd)
-  const callback = (count: number): boolean => {
-    growing.passed(count)
-    return take(buffer.subarray(0, count))
-  }
-  // Node documents `onread` for every socket; its types have it for those that connect.
-  const onread: Pick<ConnectOpts, 'onread'> = { onread: { buffer, callback } }
-  const options: SocketConstructorOpts = { fd, readable: true, writable: false, ...onread }
-  return new Socket(options)
 }
 
 function taken(stream: Readable, take: Take): Readable {

@@ -155,6 +155,46 @@ describe('sending', () => {
     expect(pair.ours.writeLent(0, memory)).toBe(false)
   })
 
+  it('keeps borrowed memory until all of it was sent, and then says "writable"', () => {
+    const pair = openPair({ consume: 'by hand', server: { window: 1000, maximumPacket: 300 } })
+    const memory = Buffer.alloc(700)
+    const borrow = (seed: number): boolean => {
+      bytes(700, seed).copy(memory)
+      return pair.ours.writeBorrowed(memory)
+    }
+    expect(borrow(1)).toBe(true)
+    expect(borrow(2)).toBe(false)
+    expect(pair.ours.queued).toBe(400)
+    pair.pump()
+    expect(pair.ourSink.events).not.toContain('writable')
+    pair.theirSink.consume()
+    pair.pump()
+    expect(pair.ours.queued).toBe(0)
+    expect(pair.ourSink.events.filter(event => event === 'writable')).toHaveLength(1)
+    borrow(3)
+    while (pair.theirSink.received.length < 2100) {
+      pair.pump()
+      pair.theirSink.consume()
+    }
+    expect(pair.theirSink.received.equals(Buffer.concat([bytes(700, 1), bytes(700, 2), bytes(700, 3)]))).toBe(true)
+    pair.ours.eof()
+    expect(pair.ours.writeBorrowed(memory)).toBe(false)
+  })
+
+  it('says "writable" only once borrowed memory is free, however little is queued before and after', () => {
+    const pair = openPair({ consume: 'by hand', server: { window: 100 } })
+    expect(pair.ours.write(bytes(writeHighWaterMark))).toBe(true)
+    expect(pair.ours.write(bytes(200))).toBe(false)
+    expect(pair.ours.writeBorrowed(bytes(300))).toBe(false)
+    expect(pair.ours.write(bytes(10))).toBe(false)
+    for (let told = false; !told; told = pair.ourSink.events.includes('writable')) {
+      expect(pair.ours.queued).toBeGreaterThan(0)
+      pair.pump()
+      pair.theirSink.consume()
+    }
+    expect(pair.ours.queued).toBe(0)
+  })
+
   it('waits while the transport is not writable', () => {
     const pair = openPair()
     pair.clientTransport.writable = false

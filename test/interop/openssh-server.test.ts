@@ -68,6 +68,20 @@ describe.skipIf(!haveProgram('sshd') || !haveProgram('ssh'))('tssh logs in to ss
     expect(sha256(ran.stdout)).toBe(sha256(input))
   })
 
+  test.each([
+    ['a pipe', 'cat "$INPUT" | "$@"'],
+    ['a file', '"$@" < "$INPUT"'],
+  ])('all of stdin when it is %s and the server reads late', { timeout: 60_000 }, async (_, line) => {
+    const input = randomBytes(20 * 1024 * 1024)
+    const file = join(peer.folder, 'input')
+    writeFileSync(file, input)
+    const remote = 'sleep 0.3; head -c 5000000; sleep 0.3; cat'
+    const command = ['-c', line, 'sh', process.execPath, ...args(), remote]
+    const ran = await runProgram('sh', command, { env: { INPUT: file } })
+    expect(ran).toMatchObject({ status: 0, stderr: '' })
+    expect(sha256(ran.stdout)).toBe(sha256(input))
+  })
+
   test('keys are exchanged again every megabyte under load', { timeout: 60_000 }, async () => {
     const input = randomBytes(16 * 1024 * 1024)
     const ran = await go(['-v', '-o', 'RekeyLimit=1M'], ['cat'], { input })
