@@ -2,7 +2,7 @@
 const smallest = 1024
 
 /** Bytes that are asked of the system at once: few enough that a piece which is kept does not keep much with it. */
-const slabLength = 256 * 1024
+const slabLength = 272 * 1024
 
 /** Slabs that may be used again; what was cut from an older one is not looked for. No WeakMap: V8 frees its keys late. */
 const mostKnown = 16
