@@ -13,9 +13,10 @@ import type { Peer } from '../../src/api/server.ts'
 import { type Account, findAccount } from '../../src/net/accounts.ts'
 import type { SshdOptions } from '../../src/openssh/sshd-config.ts'
 import { accountAuthority } from './authority.ts'
-import { describeKey, fingerprintKind } from './authority-keys.ts'
+import { describeKey } from './authority-keys.ts'
 import { unobeyedInMatch } from './config-policy.ts'
 import type { Host } from './host.ts'
+import { fingerprintKind } from './key-judgement.ts'
 import { refusal, rootMayLogin, thisMachine } from './login-rules.ts'
 import { checkPassword, converseWithPam, type PasswordContext, type PasswordVerdict, pamAccount } from './passwords.ts'
 import { accountExpired, isLocked, parseShadow, readShadow } from './shadow.ts'
@@ -190,12 +191,10 @@ export class Authenticator {
     return {
       ...(keys.publicKey &&
         options.pubkeyAuthentication && {
-          publicKey: async (user, key, certificate, algorithm) =>
+          publicKey: async (user, ...shown) =>
             this.#judge(
               'publickey',
-              (await keys.publicKey?.(this.#account ? user : nobody.name, key, certificate, algorithm)) ?? {
-                accepted: false,
-              },
+              (await keys.publicKey?.(this.#account ? user : nobody.name, ...shown)) ?? { accepted: false },
             ),
         }),
       ...(offersPassword && { password: (_user, secret) => password(secret) }),
@@ -251,7 +250,7 @@ export class Authenticator {
   }
 
   /** `Accepted publickey for joe from 10.0.0.1 port 5 ssh2: ED25519 SHA256:…`, as people and programs look for it. */
-  #log({ method, outcome, publicKey, certificate, failures }: AuthenticationAttempt): void {
+  #log({ method, outcome, publicKey, certificate, x509, failures }: AuthenticationAttempt): void {
     if (method !== 'none') this.#tried = true
     const name = method === 'publickey-hostbound-v00@openssh.com' ? 'publickey' : method
     const submethod = name === 'keyboard-interactive' && this.#host.passwords.kind === 'pam' ? '/pam' : ''
@@ -260,7 +259,8 @@ export class Authenticator {
     const { log } = this.#host
     const say = important ? log.info : log.verbose
     if (say) {
-      const key = publicKey ? `: ${describeKey(publicKey, certificate, fingerprintKind(this.#options))}` : ''
+      const shown = publicKey && { publicKey, ...(certificate && { certificate }), ...(x509 && { x509 }) }
+      const key = shown ? `: ${describeKey(shown, fingerprintKind(this.#options))}` : ''
       const { address, port } = this.#peer
       const what = `${attemptWords[outcome]} ${sanitize(name, true)}${submethod}`
       say(`${what} for ${this.userText} from ${address} port ${port} ssh2${key}`)

@@ -1,5 +1,3 @@
-import type { Certificate } from '../../lib/keys/certificate.ts'
-import type { PublicKey } from '../../lib/keys/public-key.ts'
 import { type Log, silentLog } from '../../lib/log.ts'
 import type { Authority, Verdict } from '../../lib/userauth/authority.ts'
 import type { Peer } from '../../src/api/server.ts'
@@ -21,11 +19,14 @@ export function accountAuthority(
 ): Authority {
   if (!options.pubkeyAuthentication) return {}
   return {
-    async publicKey(user: string, key: PublicKey, certificate: Certificate | undefined): Promise<Verdict> {
+    async publicKey(user, publicKey, certificate, _algorithm, x509): Promise<Verdict> {
       // The files are read for invented users too, so that the time tells nothing.
       const known = user === account.name
       const heard = known ? { log, tell } : { log: silentLog }
-      const verdict = await judgeKey({ account, options, peer, host, ...heard }, key, certificate)
+      const verdict = await judgeKey(
+        { account, options, peer, host, ...heard },
+        { publicKey, ...(certificate && { certificate }), ...(x509 && { x509 }) },
+      )
       return known ? verdict : { accepted: false }
     },
   }

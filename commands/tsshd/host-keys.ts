@@ -8,6 +8,8 @@ import { parsePrivateKey } from '../../lib/keys/formats/private-file.ts'
 import { generateKey } from '../../lib/keys/private-key.ts'
 import { formatPublicKeyLine, type PublicKey, parsePublicKeyLine } from '../../lib/keys/public-key.ts'
 import { certifiedSigner, keySigner, type Signer, signingAlgorithms } from '../../lib/keys/signer.ts'
+import { x509Signers } from '../../lib/keys/x509/signers.ts'
+import { parseX509File } from '../../lib/keys/x509/text.ts'
 import type { Log } from '../../lib/log.ts'
 import { CommandError } from '../../src/command/errors.ts'
 import { readPrivateKeyFile } from '../../src/identity/key-files.ts'
@@ -139,10 +141,12 @@ export function readHostCertificates(files: readonly string[], log: Log): KeyMat
 export function certifiedSigners(materials: readonly KeyMaterial[], keys: readonly Signer[], log: Log): Signer[] {
   return materials.flatMap(({ file, contents }) => {
     try {
-      const { certificate } = parseKeyOrCertificateLine(contents)
-      if (certificate?.kind !== 'host') throw new Error('not a host certificate')
-      const signer = keys.find(({ publicKey }) => publicKey.equals(certificate.publicKey))
-      if (signer) return [certifiedSigner(signer, certificate)]
+      const x509 = parseX509File(contents)
+      const { certificate } = x509.length > 0 ? {} : parseKeyOrCertificateLine(contents)
+      const certified = x509[0]?.publicKey ?? (certificate?.kind === 'host' ? certificate.publicKey : undefined)
+      if (!certified) throw new Error('not a host certificate')
+      const signer = keys.find(({ publicKey }) => publicKey.equals(certified))
+      if (signer) return certificate ? [certifiedSigner(signer, certificate)] : x509Signers(signer, x509)
       log.error(`No matching private key for certificate: ${file}`)
     } catch (error) {
       log.error(`Could not load host certificate "${file}": ${systemErrorText(error) ?? messageOf(error)}`)

@@ -4,6 +4,7 @@ import type { Certificate } from './certificate.ts'
 import { findFamily } from './families/index.ts'
 import type { PrivateKey } from './private-key.ts'
 import type { PublicKey } from './public-key.ts'
+import type { X509Chain } from './x509/chain.ts'
 
 /**
  * Anything that can sign with a public key it shows: a file key, an agent key, a certificate over either, a token.
@@ -13,6 +14,8 @@ export interface Signer {
   readonly publicKey: PublicKey
   /** When set, it is shown to the peer instead of the bare key, under the `-cert-v01@openssh.com` algorithm names. */
   readonly certificate?: Certificate
+  /** When set, these X.509 certificates are shown instead, under the one algorithm that they name. */
+  readonly x509?: X509Chain
   /**
    * Public key algorithm names it can be used under, best first, as in RFC 8332 §3 and PROTOCOL.certkeys: for an RSA key
    * `rsa-sha2-512`, `rsa-sha2-256`, `ssh-rsa`; with a certificate, the certificate algorithm names.
@@ -30,6 +33,9 @@ export interface Signer {
    */
   sign(data: Buffer, algorithm: string): Promise<Buffer>
 }
+
+/** Whether it shows its bare key. */
+export const isPlainSigner = ({ certificate, x509 }: Signer): boolean => !certificate && !x509
 
 /** The algorithms under which a key of this type can sign: those that only others make left out. */
 export const signingAlgorithms = ({ type }: PublicKey): readonly string[] =>

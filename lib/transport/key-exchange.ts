@@ -2,9 +2,8 @@ import type { CipherKeys } from '../algorithms/cipher.ts'
 import type { KexHash, KexReply, KexSecret } from '../algorithms/kex.ts'
 import { hash } from '../crypto/hash.ts'
 import { HostKeyError, KeyError, ProtocolError, SshError } from '../errors.ts'
-import { isCertificateAlgorithm, signatureAlgorithmOf } from '../keys/algorithms.ts'
-import { parseCertificate } from '../keys/certificate.ts'
-import { parsePublicKey } from '../keys/public-key.ts'
+import { signatureAlgorithmOf } from '../keys/algorithms.ts'
+import { parseShownKey, type ShownKey, verifyShown } from '../keys/shown-key.ts'
 import type { Signer } from '../keys/signer.ts'
 import type { Exchange } from '../wire/exchange.ts'
 import { ownCopy } from '../wire/own-copy.ts'
@@ -113,24 +112,22 @@ function hashOf(context: KeyExchangeContext, hostKey: Buffer, secret: KexSecret)
  * @throws HostKeyError | ProtocolError
  */
 function proveHostKey(reply: KexReply, exchangeHash: Buffer, algorithm: string): HostKeyProof {
-  const signatureAlgorithm = signatureAlgorithmOf(algorithm)
-  const { certificate, publicKey } = parseHostKey(reply.hostKey, isCertificateAlgorithm(algorithm))
-  if (!publicKey.algorithms.includes(signatureAlgorithm)) {
+  const shown = parseHostKey(reply.hostKey, algorithm)
+  const { publicKey } = shown
+  if (!publicKey.algorithms.includes(signatureAlgorithmOf(algorithm))) {
     throw new ProtocolError('key-exchange-failed', `host key of type ${publicKey.type} shown for ${algorithm}`)
   }
-  if (!publicKey.verify(exchangeHash, reply.signature, signatureAlgorithm)) {
+  if (!verifyShown(algorithm, shown, exchangeHash, reply.signature)) {
     throw new HostKeyError('bad-signature', 'incorrect signature by the host key')
   }
   // Copies: what the messages were read from is used again.
   const evidence = { blob: Buffer.from(reply.hostKey), exchangeHash, signature: Buffer.from(reply.signature) }
-  return { publicKey, algorithm, evidence, ...(certificate && { certificate }) }
+  return { ...shown, algorithm, evidence }
 }
 
-function parseHostKey(blob: Buffer, certified: boolean): Pick<HostKeyProof, 'publicKey' | 'certificate'> {
+function parseHostKey(blob: Buffer, algorithm: string): ShownKey {
   try {
-    if (!certified) return { publicKey: parsePublicKey(blob) }
-    const certificate = parseCertificate(blob)
-    return { publicKey: certificate.publicKey, certificate }
+    return parseShownKey(algorithm, blob)
   } catch (error) {
     if (error instanceof KeyError) throw new ProtocolError('key-exchange-failed', error.message, { cause: error })
     throw error

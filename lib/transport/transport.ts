@@ -3,6 +3,7 @@ import type { SshError } from '../errors.ts'
 import type { Certificate } from '../keys/certificate.ts'
 import type { PublicKey } from '../keys/public-key.ts'
 import type { Signer } from '../keys/signer.ts'
+import type { X509Chain } from '../keys/x509/chain.ts'
 import type { Log } from '../log.ts'
 import type { AnyMessage, Message } from '../wire/message.ts'
 import type { Writer } from '../wire/writer.ts'
@@ -24,6 +25,8 @@ export interface HostKeyProof {
    * verifier that trusts the authority calls `checkCertificate`; any other judges `publicKey` alone.
    */
   readonly certificate?: Certificate
+  /** Set when the server showed X.509 certificates. Nothing is known about them but that the first has `publicKey`. */
+  readonly x509?: X509Chain
   /** The negotiated host key algorithm. */
   readonly algorithm: string
   /** What proved it, to be shown to others (an agent's session-bind@openssh.com). The transport always sets it. */

@@ -1,6 +1,7 @@
 import type { Certificate } from '../keys/certificate.ts'
 import type { VerifyOptions } from '../keys/families/family.ts'
 import type { PublicKey } from '../keys/public-key.ts'
+import type { X509Chain } from '../keys/x509/chain.ts'
 import type { AuthPrompt } from './credentials.ts'
 import type { Permissions } from './permissions.ts'
 
@@ -20,9 +21,10 @@ export interface AuthenticationAttempt {
   readonly method: string
   /** `postponed`: a key that may log in was asked about; its signature is still to come. */
   readonly outcome: 'accepted' | 'partial' | 'failed' | 'postponed'
-  /** The key that was shown, and its certificate; not necessarily proved. */
+  /** The key that was shown, and its certificates; not necessarily proved. */
   readonly publicKey?: PublicKey
   readonly certificate?: Certificate
+  readonly x509?: X509Chain
   /** Failures so far, this one included. */
   readonly failures: number
 }
@@ -46,9 +48,16 @@ export interface Authority {
   /**
    * Whether this key may log in as `user`; asked for the query and again before the signature is verified. Of a
    * certificate only this is known: its authority signed it, under an algorithm that is allowed. Who names that authority
-   * calls `checkCertificate` too.
+   * calls `checkCertificate` too. Of X.509 certificates nothing is known but that the first has this key: who trusts their
+   * authority calls `checkX509Chain`.
    */
-  publicKey?(user: string, key: PublicKey, certificate: Certificate | undefined, algorithm: string): Promise<Verdict>
+  publicKey?(
+    user: string,
+    key: PublicKey,
+    certificate: Certificate | undefined,
+    algorithm: string,
+    x509?: X509Chain,
+  ): Promise<Verdict>
   keyboardInteractive?(user: string, dialogue: KeyboardInteractiveDialogue, submethods: string): Promise<Verdict>
 }
 
@@ -95,5 +104,6 @@ export interface ServerAuthentication {
   /** What proved the user: the key or certificate of the last public key method that succeeded. */
   readonly publicKey?: PublicKey
   readonly certificate?: Certificate
+  readonly x509?: X509Chain
   readonly permissions: Permissions
 }

@@ -1,8 +1,23 @@
 import { ProtocolError } from '../errors.ts'
 
-/** The part of DER (X.690) that key files are made of. */
+/** The part of DER (X.690) that key files and certificates are made of. */
 
-export const derTag = { integer: 2, bitString: 3, octetString: 4, null: 5, oid: 6, sequence: 0x30 } as const
+export const derTag = {
+  boolean: 1,
+  integer: 2,
+  bitString: 3,
+  octetString: 4,
+  null: 5,
+  oid: 6,
+  utcTime: 0x17,
+  generalizedTime: 0x18,
+  sequence: 0x30,
+  set: 0x31,
+} as const
+
+/** The tag of `[number]`, whole (EXPLICIT) or as the value itself (IMPLICIT of a primitive type). */
+export const derContext = (number: number, kind: 'explicit' | 'implicit'): number =>
+  (kind === 'explicit' ? 0xa0 : 0x80) | number
 
 const fail = (what: string): never => {
   throw new ProtocolError('malformed-message', `bad DER: ${what}`)
@@ -24,6 +39,18 @@ export class DerReader {
   /** The tag of the next value; undefined at the end. */
   peek(): number | undefined {
     return this.#bytes[this.#offset]
+  }
+
+  /** The body of the next value if it has this tag, else nothing is taken. @throws ProtocolError */
+  optional(tag: number): Buffer | undefined {
+    return this.peek() === tag ? this.any().body : undefined
+  }
+
+  /** The next value as it is encoded, tag and length included. @throws ProtocolError */
+  whole(): Buffer {
+    const start = this.#offset
+    this.any()
+    return this.#bytes.subarray(start, this.#offset)
   }
 
   /** The body of the next value, which must have this tag. @throws ProtocolError */

@@ -10,7 +10,7 @@ import { isKindred } from '../../lib/connection/requests/peer.ts'
 import { acceptSessions, type SessionHandler } from '../../lib/connection/server-session.ts'
 import { DisconnectReason, messageOf } from '../../lib/errors.ts'
 import { defaultSignatureAlgorithms } from '../../lib/keys/algorithms.ts'
-import type { Signer } from '../../lib/keys/signer.ts'
+import { isPlainSigner, type Signer } from '../../lib/keys/signer.ts'
 import { type Log, silentLog } from '../../lib/log.ts'
 import { openServer, type ServerLogin } from '../../lib/server.ts'
 import type { RekeyLimit, ServerTransportOptions } from '../../lib/transport/transport.ts'
@@ -212,7 +212,7 @@ export function serve(
   }
   engine.login.then(({ connection }) => {
     inTime()
-    const plain = options.hostKeys.filter(({ certificate }) => !certificate)
+    const plain = options.hostKeys.filter(isPlainSigner)
     if (isKindred(connection))
       announceHostKeys(
         connection,

@@ -1,19 +1,21 @@
 import { isIP } from 'node:net'
 import { HostKeyError, KeyError, messageOf } from '../../lib/errors.ts'
-import { keyTypeOf } from '../../lib/keys/algorithms.ts'
+import { isPlainAlgorithm, keyTypeOf } from '../../lib/keys/algorithms.ts'
 import type { Certificate } from '../../lib/keys/certificate.ts'
 import { checkCertificate } from '../../lib/keys/certificate-check.ts'
 import { type FingerprintHash, fingerprint, randomart } from '../../lib/keys/fingerprint.ts'
 import type { PublicKey } from '../../lib/keys/public-key.ts'
+import type { X509Chain } from '../../lib/keys/x509/chain.ts'
 import type { Log } from '../../lib/log.ts'
 import type { HostKeyVerifier } from '../../lib/transport/transport.ts'
 import { appendLine } from '../openssh/files.ts'
 import { hostName, isRecordableHost, knownHostLines } from '../openssh/known-hosts.ts'
 import { isRevoked } from '../openssh/revoked-keys.ts'
-import { type Found, findEverywhere, findInFiles, type KnownKeySources } from './known-keys.ts'
+import { type Found, type FoundX509, findEverywhere, findInFiles, type KnownKeySources } from './known-keys.ts'
 import { type AskLine, confirm, confirmNewHost, otherNamesOf } from './question.ts'
 import { askSshfp, type DnsVerdict, type SshfpLookup } from './sshfp.ts'
 import { describeCertificate, warnOfAddress, warnOfChange, warnOfNewKey, warnOfRevocation } from './warnings.ts'
+import { describeX509, statusOfX509 } from './x509.ts'
 
 export { knownKeyTypes, preferKnownTypes } from './preference.ts'
 
@@ -107,9 +109,10 @@ const refusal = (code: 'unknown' | 'changed' | 'revoked', reason?: string): Host
 /** Judges host keys by known_hosts and by asking (ssh_config(5), StrictHostKeyChecking). */
 export function hostKeyVerifier(options: VerifierOptions): HostKeyVerifier {
   let judged: PublicKey | undefined
-  return async ({ publicKey, certificate }) => {
+  return async ({ publicKey, certificate, x509 }) => {
     const { log, fingerprintHash } = options
-    if (certificate) for (const line of describeCertificate(certificate, fingerprintHash)) log.debug1?.(line)
+    if (x509) log.debug1?.(describeX509(x509, fingerprintHash))
+    else if (certificate) for (const line of describeCertificate(certificate, fingerprintHash)) log.debug1?.(line)
     else log.debug1?.(`Server host key: ${publicKey.type} ${fingerprint(publicKey.blob, fingerprintHash)}`)
     // A later key exchange shows the key again: nobody is asked twice.
     if (judged?.equals(publicKey)) return
@@ -118,7 +121,7 @@ export function hostKeyVerifier(options: VerifierOptions): HostKeyVerifier {
     const judgement =
       dns === 'secure-match' && options.verifyHostKeyDNS === 'yes'
         ? 'in-dns'
-        : await judge({ ...options, dns }, publicKey, certificate)
+        : await judge({ ...options, dns }, publicKey, certificate, x509)
     judged = publicKey
     options.accepted?.(judgement, publicKey)
   }
@@ -141,22 +144,26 @@ interface JudgeOptions extends VerifierOptions {
   readonly dns: DnsVerdict | undefined
 }
 
-async function judge(options: JudgeOptions, key: PublicKey, certificate?: Certificate): Promise<Judgement> {
+async function judge(
+  options: JudgeOptions,
+  key: PublicKey,
+  certificate?: Certificate,
+  x509?: X509Chain,
+): Promise<Judgement> {
   const { log } = options
   if (options.noHostAuthenticationForLocalhost && isLoopback(options.address) && options.hostKeyAlias === undefined) {
     log.debug1?.('Forcing accepting of host key for loopback/localhost.')
     return 'loopback'
   }
-  const found = await findEverywhere(options, 'HOSTNAME', lookedUp(options), key)
-  if (certificate) {
-    const judgement = judgeCertificate(options, key, certificate, found)
+  const { keys: found, x509: foundX509 } = await findEverywhere(options, 'HOSTNAME', lookedUp(options), key)
+  if (certificate || x509) {
+    const judgement = certificate
+      ? judgeCertificate(options, key, certificate, found)
+      : x509 && judgeX509(options, key, x509, foundX509)
     if (judgement) return judgement
     log.debug1?.('No matching CA found. Retry with plain key')
     const { hostKeyAlgorithms } = options
-    if (
-      hostKeyAlgorithms &&
-      !hostKeyAlgorithms.some(name => keyTypeOf(name) === key.type && !name.includes('-cert-'))
-    ) {
+    if (hostKeyAlgorithms && !hostKeyAlgorithms.some(name => keyTypeOf(name) === key.type && isPlainAlgorithm(name))) {
       log.error(`host key ${key.type} not permitted by HostkeyAlgorithms`)
       throw refusal('unknown')
     }
@@ -187,6 +194,32 @@ function judgeCertificate(
       return undefined
     case 'new':
       return withoutPort(options, key, certificate)
+  }
+}
+
+/** X.509 certificates of an authority of the files. Undefined when none of them is theirs: then the key is looked at. */
+function judgeX509(
+  options: VerifierOptions,
+  key: PublicKey,
+  chain: X509Chain,
+  found: readonly FoundX509[],
+): Judgement | undefined {
+  const status = statusOfX509(chain, found, {
+    host: options.hostKeyAlias ?? options.host,
+    log: options.log,
+    isRevoked(authority) {
+      refuseRevoked(options, authority, undefined)
+      return false
+    },
+  })
+  switch (status.kind) {
+    case 'certified':
+      options.log.debug1?.(`Host '${nameOf(options)}' is known by the X.509 certificate of its ${key.label} host key.`)
+      return 'certified'
+    case 'revoked':
+      return judgeRevoked(options, key, { ...status.entry, key })
+    case 'new':
+      return undefined
   }
 }
 
@@ -243,7 +276,11 @@ const nameOf = (options: VerifierOptions): string => {
 }
 
 /** Under `no` the connection goes on, as ssh's does. @throws HostKeyError otherwise */
-function judgeRevoked(options: VerifierOptions, key: PublicKey, entry: Found): Judgement {
+function judgeRevoked(
+  options: VerifierOptions,
+  key: PublicKey,
+  entry: Pick<Found, 'key' | 'file' | 'line'>,
+): Judgement {
   warnOfRevocation(options.log, nameOf(options), key, entry)
   if (options.strictHostKeyChecking === 'no') return 'distrusted'
   throw refusal('revoked', `${key.label} host key for ${nameOf(options)} was revoked`)
@@ -320,7 +357,8 @@ const addressPlace = ({ address, port }: VerifierOptions): Place => ({ host: add
 async function statusOfAddress(options: VerifierOptions, key: PublicKey): Promise<Status | undefined> {
   const { address, checkHostIP, host } = options
   if (!checkHostIP || address === undefined || address === host || isLoopback(address)) return undefined
-  return statusOf(key, undefined, await findEverywhere(options, 'ADDRESS', addressPlace(options), key))
+  const { keys } = await findEverywhere(options, 'ADDRESS', addressPlace(options), key)
+  return statusOf(key, undefined, keys)
 }
 
 /** A known host whose address is known with another key. @throws HostKeyError */

@@ -5,6 +5,7 @@ import { parsePrivateKey, publicPartOf } from '../../lib/keys/formats/private-fi
 import type { PrivateKey } from '../../lib/keys/private-key.ts'
 import type { PublicKey } from '../../lib/keys/public-key.ts'
 import { certifiedSigner, keySigner, lazySigner, type Signer } from '../../lib/keys/signer.ts'
+import { x509Signers } from '../../lib/keys/x509/signers.ts'
 import type { Log } from '../../lib/log.ts'
 import type { HostKeyEvidence } from '../../lib/transport/transport.ts'
 import { type ConnectedAgent, connectAgent } from '../net/agent-socket.ts'
@@ -61,7 +62,8 @@ export async function* identities(options: IdentityOptions): AsyncGenerator<Sign
     for (const { candidate, held, name, origin } of plan.identities) {
       const signer = held ?? (candidate && (await signerOf(candidate, plan)))
       if (!signer || !isLongEnough(signer.publicKey, options)) continue
-      yield { ...signer, comment: name, origin, sign: (data, algorithm) => signer.sign(data, algorithm) }
+      for (const shown of candidate?.x509 ? x509Signers(signer, candidate.x509) : [signer])
+        yield { ...shown, comment: name, origin, sign: (data, algorithm) => shown.sign(data, algorithm) }
     }
   } finally {
     agent?.close()
@@ -94,16 +96,24 @@ async function planIdentities(agent: ConnectedAgent | undefined, options: Identi
   }
 }
 
-/** A certificate is signed for by the key it certifies, wherever that is. */
-async function signerOf(candidate: Candidate, { candidates, agentSigners }: IdentityPlan): Promise<Signer | undefined> {
-  const { certificate, publicKey } = candidate
-  if (!certificate || !publicKey) return candidate.signer()
+/** A certificate is signed for by the key it certifies, wherever that is. With X.509 certificates it is the bare key's. */
+async function signerOf(candidate: Candidate, plan: IdentityPlan): Promise<Signer | undefined> {
+  const { certificate, x509, publicKey } = candidate
+  if (!publicKey || !(certificate || x509)) return candidate.signer()
+  const signer = await plainSignerOf(publicKey, plan)
+  return signer && certificate ? certifiedSigner(signer, certificate) : signer
+}
+
+async function plainSignerOf(
+  publicKey: PublicKey,
+  { candidates, agentSigners }: IdentityPlan,
+): Promise<Signer | undefined> {
   const inAgent = agentSigners.find(signer => !signer.certificate && signer.publicKey.equals(publicKey))
-  if (inAgent) return certifiedSigner(inAgent, certificate)
+  if (inAgent) return inAgent
   for (const other of candidates) {
-    if (other.certificate || !other.publicKey?.equals(publicKey)) continue
+    if (other.certificate || other.x509 || !other.publicKey?.equals(publicKey)) continue
     const signer = await other.signer()
-    if (signer) return certifiedSigner(signer, certificate)
+    if (signer) return signer
   }
   return undefined
 }
@@ -152,11 +162,11 @@ async function listAgent(agent: ConnectedAgent | undefined, log: Log): Promise<r
 function certificateCandidate(file: string, options: IdentityOptions, keyFile?: string): Candidate | undefined {
   const { log } = options
   const found = readPublicKeyFile(file)
-  log.debug1?.(
-    `${keyFile === undefined ? 'certificate' : 'identity'} file ${file} type ${found?.certificate ? found.certificate.type : '-1'}`,
-  )
-  if (!found?.certificate) return undefined
-  if (found.certificate.kind !== 'user') {
+  const type = found?.certificate?.type ?? (found?.x509 && `x509v3-${found.key.type}`) ?? '-1'
+  log.debug1?.(`${keyFile === undefined ? 'certificate' : 'identity'} file ${file} type ${type}`)
+  if (!found?.certificate && !found?.x509) return undefined
+  const { certificate, x509 } = found
+  if (certificate && certificate.kind !== 'user') {
     log.debug1?.(`${file} is no certificate of a user; ignored`)
     return undefined
   }
@@ -164,7 +174,8 @@ function certificateCandidate(file: string, options: IdentityOptions, keyFile?: 
     file: keyFile ?? file,
     isExplicit: keyFile === undefined || options.filesAreExplicit,
     publicKey: found.key,
-    certificate: found.certificate,
+    ...(certificate && { certificate }),
+    ...(x509 && { x509 }),
     signer: async () => undefined,
   }
 }

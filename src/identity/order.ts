@@ -1,7 +1,9 @@
+import { x509AlgorithmsOf } from '../../lib/keys/algorithms.ts'
 import type { Certificate } from '../../lib/keys/certificate.ts'
 import { type FingerprintHash, fingerprint } from '../../lib/keys/fingerprint.ts'
 import type { PublicKey } from '../../lib/keys/public-key.ts'
 import { certificateAlgorithms, type Signer, signingAlgorithms } from '../../lib/keys/signer.ts'
+import type { X509Certificate } from '../../lib/keys/x509/certificate.ts'
 import type { Log } from '../../lib/log.ts'
 
 /** What a file can give: a key, or a certificate that the private half of `publicKey` has to sign for. */
@@ -13,6 +15,8 @@ export interface Candidate {
   /** Known without a passphrase, if it is. */
   readonly publicKey: PublicKey | undefined
   readonly certificate?: Certificate
+  /** X.509 certificates, the key's own first. */
+  readonly x509?: readonly X509Certificate[]
   /** Undefined when the private half is elsewhere. */
   signer(): Promise<Signer | undefined>
 }
@@ -70,9 +74,9 @@ export function orderIdentities(
     alone.map(candidate => plan(candidate)),
   ]
   return parts.flatMap(byPriority).filter(identity => {
-    const { publicKey, certificate } = keyOf(identity)
+    const { publicKey } = keyOf(identity)
     if (!publicKey || !acceptedAlgorithms) return true
-    const algorithms = certificate ? certificateAlgorithms(publicKey) : signingAlgorithms(publicKey)
+    const algorithms = algorithmsOf(publicKey, identity)
     if (algorithms.some(name => acceptedAlgorithms.includes(name))) return true
     log.debug1?.(
       `Skipping ${algorithms.at(-1)} key ${identity.name} - corresponding algorithm not in PubkeyAcceptedAlgorithms`,
@@ -81,16 +85,24 @@ export function orderIdentities(
   })
 }
 
+function algorithmsOf(publicKey: PublicKey, identity: PlannedIdentity): readonly string[] {
+  const { certificate, x509 } = keyOf(identity)
+  if (x509) return x509AlgorithmsOf(publicKey.type)
+  return certificate ? certificateAlgorithms(publicKey) : signingAlgorithms(publicKey)
+}
+
 /** `name TYPE fingerprint origin`, as ssh shows a key. */
 export function describeIdentity(identity: PlannedIdentity, hash: FingerprintHash): string {
-  const { publicKey, certificate } = keyOf(identity)
-  const key = publicKey ? `${publicKey.label}${certificate ? '-CERT' : ''} ${fingerprint(publicKey.blob, hash)}` : ''
+  const { publicKey, certificate, x509 } = keyOf(identity)
+  const ending = certificate || x509 ? '-CERT' : ''
+  const key = publicKey ? `${publicKey.label}${ending} ${fingerprint(publicKey.blob, hash)}` : ''
   return `${identity.name} ${key}${identity.origin && ` ${identity.origin}`}`
 }
 
 const keyOf = ({ candidate, held }: PlannedIdentity) => ({
   publicKey: held?.publicKey ?? candidate?.publicKey,
   certificate: held ? held.certificate : candidate?.certificate,
+  x509: held ? undefined : candidate?.x509,
 })
 
 function plan(candidate: Candidate | undefined, held?: Signer): PlannedIdentity {
@@ -108,10 +120,13 @@ function plan(candidate: Candidate | undefined, held?: Signer): PlannedIdentity 
   }
 }
 
-const isSame = (signer: Signer, { publicKey, certificate }: Candidate): boolean =>
-  certificate
+function isSame(signer: Signer, { publicKey, certificate, x509 }: Candidate): boolean {
+  // An agent has no X.509 certificates.
+  if (x509) return false
+  return certificate
     ? signer.certificate?.blob.equals(certificate.blob) === true
     : signer.certificate === undefined && publicKey?.equals(signer.publicKey) === true
+}
 
 /** Those that the user named keep their places; the others change theirs among each other. */
 function byPriority(identities: readonly PlannedIdentity[]): PlannedIdentity[] {
@@ -122,7 +137,8 @@ function byPriority(identities: readonly PlannedIdentity[]): PlannedIdentity[] {
 
 /** Lower goes first: what needs no touch of a security key, certificates, what needs a PIN too, plain keys. */
 function priorityOf(identity: PlannedIdentity): number {
-  const { publicKey, certificate } = keyOf(identity)
+  const { publicKey, certificate, x509 } = keyOf(identity)
+  if (x509) return 1
   if (!certificate) return 3
   if (publicKey?.type.startsWith('sk-')) {
     if (certificate.criticalOptions.has('verify-required')) return 2

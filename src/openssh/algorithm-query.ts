@@ -1,12 +1,12 @@
 import { allAlgorithms } from '../../lib/algorithms/index.ts'
-import { allSignatureAlgorithms, isCertificateAlgorithm } from '../../lib/keys/algorithms.ts'
+import { allSignatureAlgorithms, isPlainAlgorithm } from '../../lib/keys/algorithms.ts'
 
 const namesOf = (list: readonly { readonly name: string }[]): string[] => list.map(({ name }) => name)
-const plain = (names: readonly string[]): string[] => names.filter(name => !isCertificateAlgorithm(name))
-const certificates = (names: readonly string[]): string[] => names.filter(isCertificateAlgorithm)
+const plain = (names: readonly string[]): string[] => names.filter(isPlainAlgorithm)
+const certificates = (names: readonly string[]): string[] => names.filter(name => !isPlainAlgorithm(name))
 
 /** Signature algorithms that are only another way to sign with a key of another name. */
-const signatureOnly = /^(rsa-sha2-|webauthn-|ssh-rsa-sha)/
+const signatureOnly = /^(rsa-sha2-|webauthn-|ssh-rsa-sha|x509v3-rsa2048-)/
 
 const keyTypes = (): string[] => allSignatureAlgorithms.filter(name => !signatureOnly.test(name))
 

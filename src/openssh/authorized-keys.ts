@@ -1,9 +1,11 @@
 import { messageOf, sanitize } from '../../lib/errors.ts'
-import { isCertificateAlgorithm, keyTypeOf } from '../../lib/keys/algorithms.ts'
+import { isPlainAlgorithm, keyTypeOf } from '../../lib/keys/algorithms.ts'
 import type { Certificate } from '../../lib/keys/certificate.ts'
 import { checkCertificate } from '../../lib/keys/certificate-check.ts'
 import { fingerprint } from '../../lib/keys/fingerprint.ts'
 import type { PublicKey } from '../../lib/keys/public-key.ts'
+import type { ShownKey } from '../../lib/keys/shown-key.ts'
+import type { DistinguishedName } from '../../lib/keys/x509/name.ts'
 import { type Log, silentLog } from '../../lib/log.ts'
 import {
   certificateKeyOptions,
@@ -33,16 +35,12 @@ export interface LoginContext {
   readonly tell?: ((text: string) => void) | undefined
   /** Which options count here, for what is told of them. */
   readonly effective?: EffectiveOptions
-}
-
-/** The key that a client shows. */
-export interface ShownKey {
-  readonly key: PublicKey
-  readonly certificate?: Certificate | undefined
+  /** Whose the X.509 certificate is that was shown, where it was one. */
+  readonly subject?: DistinguishedName
 }
 
 /** Says something in the log, and to the user. */
-function remark({ log, tell }: LoginContext, text: string): void {
+export function remark({ log, tell }: LoginContext, text: string): void {
   log?.debug1?.(text)
   tell?.(text)
 }
@@ -56,29 +54,40 @@ const lineLimit = 64 * 1024
  * the next one.
  */
 export function matchAuthorizedKey(text: string, shown: ShownKey, context: LoginContext): KeyOptions | undefined {
-  const written = (shown.certificate?.signatureKey ?? shown.key).blob.toString('base64')
+  const written = (shown.certificate?.signatureKey ?? shown.publicKey).blob.toString('base64')
   /** Most lines are other keys'. White space within base64 means nothing, and hides a key from this quick look. */
   const mayHave = (part: string): boolean => part.includes(written) || /[\r\v\f]/.test(part)
   if (!mayHave(text)) return undefined
-  for (const [index, line] of text.split('\n').entries()) {
-    if (!mayHave(line)) continue
-    // A line ends at a NUL, as it does for sshd; a longer one than we read authorises nobody.
-    const content = line.split('\0', 1)[0]!.replace(/^[ \t]+/, '')
-    if (content === '' || content.startsWith('#') || content.length > lineLimit) continue
-    const options = judgeLine(content, shown, context, `${context.source ?? 'authorized keys'}:${index + 1}`)
+  for (const { content, place } of keyLines(text, mayHave, context)) {
+    const options = judgeLine(content, shown, context, place)
     if (options) return options
   }
   return undefined
 }
 
+/** The lines that may hold what is looked for, and what they are called in the log. */
+export function* keyLines(
+  text: string,
+  mayHave: (line: string) => boolean,
+  { source = 'authorized keys' }: LoginContext,
+): Generator<{ readonly content: string; readonly place: string }> {
+  for (const [index, line] of text.split('\n').entries()) {
+    if (!mayHave(line)) continue
+    // A line ends at a NUL, as it does for sshd; a longer one than we read authorises nobody.
+    const content = line.split('\0', 1)[0]!.replace(/^[ \t]+/, '')
+    if (content === '' || content.startsWith('#') || content.length > lineLimit) continue
+    yield { content, place: `${source}:${index + 1}` }
+  }
+}
+
 function judgeLine(
   line: string,
-  { key, certificate }: ShownKey,
+  { publicKey, certificate }: ShownKey,
   context: LoginContext,
   place: string,
 ): KeyOptions | undefined {
   const { log = silentLog } = context
-  const wanted = certificate?.signatureKey ?? key
+  const wanted = certificate?.signatureKey ?? publicKey
   const parts = findKey(line, wanted)
   if (parts === 'open-quote') log.error(`invalid key option string at ${place}`)
   if (typeof parts === 'string') return undefined
@@ -141,7 +150,7 @@ const isKey = ({ type, blob }: WrittenKey, key: PublicKey): boolean => type === 
 /** `type base64` at the start of a text. */
 function readKey(text: string): [WrittenKey | undefined] {
   const [, name, base64] = /^([^ \t]+)[ \t]+([^ \t]+)/.exec(text) ?? []
-  if (name === undefined || base64 === undefined || isCertificateAlgorithm(name)) return [undefined]
+  if (name === undefined || base64 === undefined || !isPlainAlgorithm(name)) return [undefined]
   const type = keyTypeOf(name)
   const blob = type === undefined ? undefined : decodeBase64(base64)
   return [type !== undefined && blob ? { type, blob } : undefined]
@@ -168,7 +177,7 @@ function certify(
   const merged = mergeKeyOptions(options, own)
   if ('problem' in merged) return merged.problem
   // Names on the line take the place of the user's own.
-  if (options.principals !== undefined && !lists(options.principals, certificate))
+  if (options.principals !== undefined && !listsOne(options.principals, certificate.principals))
     return 'Certificate does not contain an authorized principal'
   return (
     certificateProblem(certificate, options.principals === undefined ? context.user : undefined, context.now) ?? merged
@@ -204,11 +213,11 @@ export function certificateProblem(
   }
 }
 
-/** An empty name ends the list, as in sshd. */
-function lists(principals: string, certificate: Certificate): boolean {
+/** Whether a list of principals has one of these names. An empty name ends the list, as in sshd. */
+export function listsOne(principals: string, certified: readonly string[]): boolean {
   const names = principals.split(',')
   const end = names.indexOf('')
-  const held = certificate.principals.map(bytesOf)
+  const held = certified.map(bytesOf)
   return (end < 0 ? names : names.slice(0, end)).some(name => held.includes(name))
 }
 
@@ -234,6 +243,10 @@ export function optionsApply(options: KeyOptions, context: LoginContext, place: 
     return false
   }
   const who = `Authentication tried for ${sanitize(user, true)} with`
+  if (options.subjects.some(matches => !context.subject || !matches(context.subject))) {
+    remark(context, `${place}: subject is not that of an X.509 certificate`)
+    return false
+  }
   if (from !== undefined) {
     const match = matchHostAndAddress(host, address, from)
     if (match === 'invalid') remark(context, `${place}: invalid from criteria`)

@@ -1,18 +1,17 @@
-import type { Certificate } from '../../lib/keys/certificate.ts'
 import { silentLog } from '../../lib/log.ts'
 import { bytesOf, type LoginContext } from './authorized-keys.ts'
 import { type KeyOptions, parseKeyOptions } from './key-options.ts'
 
 /**
- * The options of the first line that names a principal of the certificate (sshd_config(5), AuthorizedPrincipalsFile).
+ * The options of the first line that names one of a certificate's principals (sshd_config(5), AuthorizedPrincipalsFile).
  * Whether they apply to this client is for the caller to say. Text is one character per byte.
  */
 export function matchAuthorizedPrincipal(
   text: string,
-  certificate: Certificate,
+  principals: readonly string[],
   { source = 'authorized principals', log = silentLog, tell }: LoginContext,
 ): KeyOptions | undefined {
-  const held = certificate.principals.map(bytesOf)
+  const held = principals.map(bytesOf)
   for (const [index, line] of text.split('\n').entries()) {
     // A comment may begin anywhere, even inside quotes.
     const content = line

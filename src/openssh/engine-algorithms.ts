@@ -4,11 +4,7 @@ import {
   defaultAlgorithms,
   defaultServerAlgorithms,
 } from '../../lib/algorithms/index.ts'
-import {
-  allSignatureAlgorithms,
-  defaultSignatureAlgorithms,
-  isCertificateAlgorithm,
-} from '../../lib/keys/algorithms.ts'
+import { allSignatureAlgorithms, defaultSignatureAlgorithms, isPlainAlgorithm } from '../../lib/keys/algorithms.ts'
 import type { AlgorithmChoice, AlgorithmNames } from './algorithm-list.ts'
 
 const choice = (sort: 'cipher' | 'mac' | 'kex', defaults: Algorithms = defaultAlgorithms): AlgorithmChoice => {
@@ -16,7 +12,7 @@ const choice = (sort: 'cipher' | 'mac' | 'kex', defaults: Algorithms = defaultAl
   return { defaults: names(defaults), supported: names(allAlgorithms) }
 }
 
-const plain = (names: readonly string[]): string[] => names.filter(name => !isCertificateAlgorithm(name))
+const plain = (names: readonly string[]): string[] => names.filter(isPlainAlgorithm)
 
 /** The names that this engine really has. */
 export const engineAlgorithmNames: AlgorithmNames = {

@@ -8,7 +8,7 @@ export {
   type SignerQuery,
   type SignerVerdict,
 } from './allowed-signers.ts'
-export { type LoginContext, matchAuthorizedKey, type ShownKey } from './authorized-keys.ts'
+export { type LoginContext, matchAuthorizedKey } from './authorized-keys.ts'
 export type { HostLookup, LookupRequest } from './canonicalize.ts'
 export { ConfigError, type ConfigProblem } from './errors.ts'
 export { type Explanation, explainSshConfig } from './explain.ts'

@@ -1,5 +1,7 @@
+import { messageOf } from '../../lib/errors.ts'
 import type { Certificate } from '../../lib/keys/certificate.ts'
 import { readCertificateOptions } from '../../lib/keys/certificate-check.ts'
+import { type NamePattern, parseNamePattern } from '../../lib/keys/x509/name.ts'
 import type { Verdict } from '../../lib/userauth/authority.ts'
 import type { Permissions } from '../../lib/userauth/permissions.ts'
 import { parseAbsoluteTime } from './absolute-time.ts'
@@ -22,6 +24,8 @@ export interface KeyOptions {
   readonly command?: string
   /** Names, separated by commas, of which a certificate must have one. */
   readonly principals?: string
+  /** Patterns of names, all of which the subject of an X.509 certificate must match. */
+  readonly subjects: readonly NamePattern[]
   /** Pattern list of client hosts and addresses. */
   readonly from?: string
   /** CIDR list of client addresses, from a certificate. */
@@ -80,11 +84,13 @@ type Draft = { -readonly [Name in keyof KeyOptions]: KeyOptions[Name] } & {
   environment: Map<string, string>
   permitOpen: string[]
   permitListen: string[]
+  subjects: NamePattern[]
 }
 
 /** Options of one line, so many of a kind at most (as in OpenSSH). */
 const environmentLimit = 1024
 const permitLimit = 4096
+const subjectLimit = 100
 /** Any tunnel device; and the largest number of one. */
 const anyTunnel = 0x7fffffff
 const tunnelLimit = anyTunnel - 2
@@ -102,7 +108,11 @@ const newDraft = (): Draft => ({
   environment: new Map(),
   permitOpen: [],
   permitListen: [],
+  subjects: [],
 })
+
+/** What stands before a key when nothing does. */
+export const noKeyOptions = (): KeyOptions => newDraft()
 
 const isBlank = (character: string | undefined): boolean => character === ' ' || character === '\t'
 
@@ -190,6 +200,15 @@ const switches: readonly (readonly [string, (draft: Draft, on: boolean) => void]
 const values: Readonly<Record<string, (draft: Draft, value: string) => string | undefined>> = {
   command: (draft, value) => once(draft, 'command', value),
   principals: (draft, value) => once(draft, 'principals', value),
+  subject(draft, value) {
+    if (draft.subjects.length >= subjectLimit) return 'too many subject clauses'
+    try {
+      draft.subjects.push(parseNamePattern(utf8(value)))
+      return undefined
+    } catch (error) {
+      return messageOf(error)
+    }
+  },
   from: (draft, value) => once(draft, 'from', value),
   'expiry-time'(draft, value) {
     const time = parseAbsoluteTime(value)
@@ -299,6 +318,8 @@ export function mergeKeyOptions(first: KeyOptions, second: KeyOptions): KeyOptio
     environment: first.environment.size > 0 ? first.environment : second.environment,
     permitOpen: first.permitOpen.length > 0 ? first.permitOpen : second.permitOpen,
     permitListen: first.permitListen.length > 0 ? first.permitListen : second.permitListen,
+    // Judged already.
+    subjects: [],
     ...(command !== undefined && { command }),
     ...(from !== undefined && { from }),
     ...(sourceAddress !== undefined && { sourceAddress }),

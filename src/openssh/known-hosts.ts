@@ -5,6 +5,7 @@ import { shortHmacSha1 } from '../../lib/crypto/short-hmac-sha1.ts'
 import { KeyError } from '../../lib/errors.ts'
 import { type PublicKey, parsePublicKeyLine } from '../../lib/keys/public-key.ts'
 import { matchHostname } from './pattern.ts'
+import { readX509Entry, type X509Entry } from './x509-entry.ts'
 
 /** known_hosts (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT). */
 
@@ -33,13 +34,31 @@ export const hostName = (host: string, port: number): string =>
 
 /** The keys of a host, in order. Lines that make no sense, or hold a key of an unknown type, are passed over. */
 export function* lookUpHost(text: string, host: string, port: number): Generator<KnownHost> {
+  for (const { line, marker, hosts, rest } of linesOfHost(text, host, port)) {
+    const key = readKey(rest)
+    if (key) yield { ...key, marker, hosts, line }
+  }
+}
+
+/** What a file says of X.509 certificates that a host may show. */
+export type KnownX509 = X509Entry & {
+  readonly marker: Marker
+  /** From 1. */
+  readonly line: number
+}
+
+/** The X.509 certificates and subjects of a host, in order. */
+export function* lookUpX509(text: string, host: string, port: number): Generator<KnownX509> {
+  for (const { line, marker, rest } of linesOfHost(text, host, port)) {
+    const entry = readX509Entry(rest)
+    if (entry) yield { ...entry, marker, line }
+  }
+}
+
+function* linesOfHost(text: string, host: string, port: number): Generator<Fields & { readonly line: number }> {
   const name = hostName(host, port)
   const matches = hostMatcher(name)
-  for (const { line, fields } of entries(text, name)) {
-    if (!matches(fields.hosts)) continue
-    const key = readKey(fields.rest)
-    if (key) yield { ...key, marker: fields.marker, hosts: fields.hosts, line }
-  }
+  for (const { line, fields } of entries(text, name)) if (matches(fields.hosts)) yield { ...fields, line }
 }
 
 /** Every key of the file, in order. Lines that make no sense, or hold a key of an unknown type, are passed over. */

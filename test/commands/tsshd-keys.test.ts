@@ -29,7 +29,8 @@ const judge = (options: readonly string[], certificate?: Certificate) => {
     options: [...options, `AuthorizedKeysFile ${path('keys')}`, 'StrictModes no'],
   })
   const log = { error: keep, info: keep, verbose: keep, debug1: keep }
-  return judgeKey({ account, options: config, peer, host: 'client.example', log }, key.publicKey, certificate)
+  const shown = { publicKey: key.publicKey, ...(certificate && { certificate }) }
+  return judgeKey({ account, options: config, peer, host: 'client.example', log }, shown)
 }
 const authorize = (options: string, who = key): void =>
   writeFileSync(path('keys'), `${options} ${formatPublicKeyLine(who.publicKey)}\n`)
@@ -87,8 +88,8 @@ it('a name that was looked up counts for from=', async () => {
 
 it('the log shows keys and certificates as sshd does, without what a terminal could obey', async () => {
   const certificate = await certify()
-  expect(describeKey(key.publicKey)).toMatch(/^ED25519 SHA256:[\w+/]{43}$/)
-  expect(describeKey(key.publicKey, certificate, 'md5')).toMatch(
+  expect(describeKey({ publicKey: key.publicKey })).toMatch(/^ED25519 SHA256:[\w+/]{43}$/)
+  expect(describeKey({ publicKey: key.publicKey, certificate }, 'md5')).toMatch(
     /^ED25519-CERT MD5:[0-9a-f:]{47} ID an\\033id \(serial 12\) CA ED25519 MD5:[0-9a-f:]{47}$/,
   )
   authorize('cert-authority,principals="nobody-else"', authority)

@@ -200,13 +200,13 @@ it('does not take the key of an authority for the key of a host', async () => {
 
 it('puts the algorithms of known keys first and keeps the order otherwise', () => {
   const algorithms = ['ssh-ed25519', 'ecdsa-sha2-nistp256', 'rsa-sha2-512', 'rsa-sha2-256']
-  expect(preferKnownTypes(algorithms, { types: ['ssh-rsa'], authority: false })).toEqual([
+  expect(preferKnownTypes(algorithms, { types: ['ssh-rsa'], authority: false, x509: false })).toEqual([
     'rsa-sha2-512',
     'rsa-sha2-256',
     'ssh-ed25519',
     'ecdsa-sha2-nistp256',
   ])
-  expect(preferKnownTypes(algorithms, { types: [], authority: true })).toEqual(algorithms)
+  expect(preferKnownTypes(algorithms, { types: [], authority: true, x509: false })).toEqual(algorithms)
 })
 
 it('says which key types are known, those of revoked keys left out', async () => {
@@ -222,7 +222,11 @@ it('says which key types are known, those of revoked keys left out', async () =>
     print() {},
     log: { error() {} },
   }
-  expect(await knownKeyTypes(options, options)).toEqual({ types: ['ecdsa-sha2-nistp256'], authority: false })
+  expect(await knownKeyTypes(options, options)).toEqual({
+    types: ['ecdsa-sha2-nistp256'],
+    authority: false,
+    x509: false,
+  })
 })
 
 describe('CheckHostIP', () => {

@@ -219,7 +219,7 @@ describe.skipIf(!haveProgram('sshd') || !haveProgram('ssh-keygen'))('lines of au
     )
     const text = written.join('\n')
     const differing = written.filter((_, index) => {
-      const ours = matchAuthorizedKey(text, { key: keys[index]!.publicKey }, context())
+      const ours = matchAuthorizedKey(text, { publicKey: keys[index]!.publicKey }, context())
       return (ours !== undefined) !== theirs.has(String(index))
     })
     expect(differing).toEqual([])
@@ -273,7 +273,7 @@ describe.skipIf(!haveProgram('sshd') || !haveProgram('ssh-keygen'))('lines of au
       cases.map(({ signer }) => signer),
     )
     const differing = cases.filter(({ certificate, name }) => {
-      const shown = { key: certificate.publicKey, certificate }
+      const shown = { publicKey: certificate.publicKey, certificate }
       return (matchAuthorizedKey(text, shown, context()) !== undefined) !== theirs.has(name)
     })
     expect(differing.map(({ name }) => name)).toEqual([])

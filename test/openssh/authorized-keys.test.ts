@@ -15,7 +15,7 @@ const keyText = formatPublicKeyLine(key, 'me@here')
 const context = { user: 'alice', address: '192.0.2.7', now: new Date('2026-06-15T12:00:00Z') }
 
 const permissions = (text: string, where: { address?: string; host?: string; now?: Date } = {}) => {
-  const options = matchAuthorizedKey(text, { key }, { ...context, ...where })
+  const options = matchAuthorizedKey(text, { publicKey: key }, { ...context, ...where })
   return options && verdictOf(options).permissions
 }
 

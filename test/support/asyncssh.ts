@@ -38,7 +38,8 @@ const clientScript = `
 import asyncio, asyncssh, json, sys
 
 async def attempt(options):
-    async with asyncssh.connect('127.0.0.1', config=None, known_hosts=None, agent_path=None, **options) as connection:
+    options = {'known_hosts': None, **options}
+    async with asyncssh.connect('127.0.0.1', config=None, agent_path=None, **options) as connection:
         result = await connection.run('echo works')
         return result.stdout
 

@@ -1,5 +1,5 @@
-import type { Certificate } from '../../keys/certificate.ts'
 import type { PublicKey } from '../../keys/public-key.ts'
+import type { ShownKey } from '../../keys/shown-key.ts'
 import type { Log } from '../../log.ts'
 import type { Transport } from '../../transport/transport.ts'
 import type { Exchange } from '../../wire/exchange.ts'
@@ -34,11 +34,8 @@ export interface ServerContext {
   readonly usedKeys: PublicKey[]
 }
 
-/** The key that signed, and its certificate. */
-export interface Proof {
-  readonly publicKey?: PublicKey
-  readonly certificate?: Certificate
-}
+/** The key that signed, and its certificates; none of methods without one. */
+export type Proof = Partial<ShownKey>
 
 /** What a server's half concludes. `answered`: a reply is out already and the attempt goes on with another request. */
 export type Conclusion =
@@ -47,7 +44,7 @@ export type Conclusion =
       readonly verdict: Verdict
       /** What the client showed, proved or not. */
       readonly shown?: Proof
-      readonly proof?: Proof & { readonly publicKey: PublicKey }
+      readonly proof?: ShownKey
     }
   /** The client began something else in the middle. */
   | { readonly abandonedFor: UserauthRequestFields }

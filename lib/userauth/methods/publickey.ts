@@ -1,14 +1,14 @@
 import { messageOf, sanitize } from '../../errors.ts'
 import {
   defaultPlainSignatureAlgorithms,
-  isCertificateAlgorithm,
+  isX509Algorithm,
   keyTypeOf,
   signatureAlgorithmOf,
 } from '../../keys/algorithms.ts'
-import { parseCertificate } from '../../keys/certificate.ts'
+import type { VerifyOptions } from '../../keys/families/family.ts'
 import { fingerprint } from '../../keys/fingerprint.ts'
-import { type PublicKey, parsePublicKey } from '../../keys/public-key.ts'
-import type { Signer } from '../../keys/signer.ts'
+import { parseShownKey, type ShownKey, verifyShown } from '../../keys/shown-key.ts'
+import { isPlainSigner, type Signer } from '../../keys/signer.ts'
 import { Reader } from '../../wire/reader.ts'
 import { encode, type Writer } from '../../wire/writer.ts'
 import { PublicKeyOk, UserauthFailure, UserauthRequest, UserauthSuccess } from '../messages.ts'
@@ -19,7 +19,6 @@ import {
   type Conclusion,
   connectionService,
   type Outcome,
-  type Proof,
   type ServerContext,
   sendRequest,
   toOutcome,
@@ -60,9 +59,10 @@ export const publickey: AuthMethod = {
     }
     const key = usableKey(context, algorithm, blob)
     if (!key) return { verdict: { accepted: false } }
-    const { publicKey, certificate } = key
+    const { publicKey, certificate, x509 } = key
     const refused: Conclusion = { verdict: { accepted: false }, shown: key }
-    const verdict = (await options.authority.publicKey?.(user, publicKey, certificate, algorithm)) ?? refused.verdict
+    const verdict =
+      (await options.authority.publicKey?.(user, publicKey, certificate, algorithm, x509)) ?? refused.verdict
     if (!verdict.accepted) return refused
     if (!signature) {
       exchange.send(PublicKeyOk, { algorithm, blob })
@@ -70,12 +70,11 @@ export const publickey: AuthMethod = {
       return 'answered'
     }
     const signedBytes = signedData(transport.sessionId, user, method, algorithm, blob, hostKey)
-    const label = signatureAlgorithmOf(algorithm)
-    if (publicKey.verify(signedBytes, signature, label, verdict.signature)) return { verdict, shown: key, proof: key }
+    const verified = (how?: VerifyOptions): boolean => verifyShown(algorithm, key, signedBytes, signature, how)
+    if (verified(verdict.signature)) return { verdict, shown: key, proof: key }
     const name = `${publicKey.label} ${fingerprint(publicKey.blob)}`
-    const untouched = publicKey.verify(signedBytes, signature, label, { touchRequired: false })
-    if (untouched) {
-      const present = publicKey.verify(signedBytes, signature, label)
+    if (verified({ touchRequired: false })) {
+      const present = verified()
       const lack = present ? 'user verification' : 'user presence (authenticator touch)'
       log.error(`public key ${name} signature for ${sanitize(user, true)} rejected: ${lack} requirement not met`)
     } else {
@@ -87,19 +86,15 @@ export const publickey: AuthMethod = {
 }
 
 /** The key or certificate of a request, when its algorithm, type, size and authority are acceptable at all. */
-function usableKey(
-  { options, log, usedKeys }: ServerContext,
-  algorithm: string,
-  blob: Buffer,
-): (Proof & { readonly publicKey: PublicKey }) | undefined {
+function usableKey({ options, log, usedKeys }: ServerContext, algorithm: string, blob: Buffer): ShownKey | undefined {
   // Refused before the blob is parsed.
   if (!options.signatureAlgorithms.includes(algorithm)) {
     log.info?.(`signature algorithm ${sanitize(algorithm, true)} not in PubkeyAcceptedAlgorithms`)
     return undefined
   }
   try {
-    const certificate = isCertificateAlgorithm(algorithm) ? parseCertificate(blob) : undefined
-    const publicKey = certificate?.publicKey ?? parsePublicKey(blob)
+    const shown = parseShownKey(algorithm, blob)
+    const { publicKey, certificate } = shown
     if (publicKey.type !== keyTypeOf(algorithm)) {
       log.error(`key type mismatch for decoded key (received ${publicKey.type}, expected ${algorithm})`)
     } else if (usedKeys.some(used => used.equals(publicKey))) {
@@ -109,7 +104,7 @@ function usableKey(
     } else if (publicKey.type === 'ssh-rsa' && publicKey.bits < (options.requiredRsaBits ?? defaultRsaBits)) {
       log.info?.(`refusing RSA key: ${publicKey.bits} bits are too few`)
     } else {
-      return { publicKey, ...(certificate && { certificate }) }
+      return shown
     }
   } catch (error) {
     log.error(`unusable public key: ${messageOf(error)}`)
@@ -141,8 +136,8 @@ const signedData = (
 async function offer(context: ClientContext, signer: Signer): Promise<Outcome | undefined> {
   const { exchange, transport, credentials, log } = context
   const algorithm = chooseAlgorithm(context, signer)
-  const { comment, publicKey, certificate, origin } = signer
-  const label = `${publicKey.label}${certificate ? '-CERT' : ''}`
+  const { comment, publicKey, origin } = signer
+  const label = `${publicKey.label}${isPlainSigner(signer) ? '' : '-CERT'}`
   const print = fingerprint(publicKey.blob, credentials.fingerprintHash)
   const name = [comment, label, print, ...(origin ? [origin] : [])].join(' ')
   if (!algorithm) {
@@ -193,7 +188,7 @@ function chooseAlgorithm({ transport, credentials }: ClientContext, signer: Sign
     algorithm =>
       (credentials.signatureAlgorithms?.includes(algorithm) ?? algorithm !== 'ssh-rsa') &&
       // A server that announces nothing may still know SHA-2 signatures; the others are its key types' own.
-      (announced?.includes(signatureAlgorithmOf(algorithm)) ?? true),
+      (announced?.includes(isX509Algorithm(algorithm) ? algorithm : signatureAlgorithmOf(algorithm)) ?? true),
   )
 }
 
