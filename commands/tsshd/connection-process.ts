@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { type Socket, Socket as SocketClass } from 'node:net'
 import type { Log } from '../../lib/log.ts'
 import { hasPipes } from '../../src/native/process.ts'
+import { readLarge } from '../../src/net/large-reads.ts'
 import { serveConnection } from './connection.ts'
 import { type Handler, type Handling, peerOf } from './listener.ts'
 import { reexecution } from './reexec.ts'
@@ -131,7 +132,8 @@ export function connectionProcessMain(): Promise<number> {
   })
 }
 
-async function serve(spec: HostSpec, socket: Socket): Promise<number> {
+async function serve(spec: HostSpec, given: Socket): Promise<number> {
+  const socket = readLarge(given)
   const host = hostOf(spec)
   const gone = new Promise<void>(resolve => socket.once('close', () => resolve()))
   socket.setNoDelay(true)

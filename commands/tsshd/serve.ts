@@ -7,6 +7,7 @@ import { CommandError } from '../../src/command/errors.ts'
 import { foreignFunctions, NativeError } from '../../src/native/ffi.ts'
 import { keepYoungSpaceSmall } from '../../src/native/garbage.ts'
 import { hasPipes } from '../../src/native/process.ts'
+import { readLarge } from '../../src/net/large-reads.ts'
 import type { SshdConfig } from '../../src/openssh/resolve-sshd-config.ts'
 import { authorityPath } from './authority-files.ts'
 import type { Invocation } from './command-line.ts'
@@ -35,7 +36,7 @@ export async function serveStdio(host: Host): Promise<number> {
 function stdinSocket(): Socket | undefined {
   const [input, output] = [fstatSync(0), fstatSync(1)]
   if (!input.isSocket() || input.ino !== output.ino) return undefined
-  return new Socket({ fd: 0, readable: true, writable: true })
+  return readLarge(new Socket({ fd: 0, readable: true, writable: true }))
 }
 
 /** How a run of the server ended. */
@@ -81,7 +82,8 @@ interface Running {
 async function start(invocation: Invocation, spec: HostSpec, host: Host): Promise<Running> {
   const processes = spec.everyone && invocation.debug === 0 ? new ConnectionProcesses(spec, host.log) : undefined
   const open = new Set<{ close(): void }>()
-  const here: Handler = (socket, peer) => {
+  const here: Handler = (accepted, peer) => {
+    const socket = readLarge(accepted)
     const served = serveConnection(socket, peer, withOwnLog(host))
     open.add(served)
     served.ended.then(() => open.delete(served))

@@ -16,6 +16,10 @@ interface Slab {
 
 const known: Slab[] = []
 let slab: Slab | undefined
+let givenBack = 0
+
+/** How many bytes have come back so far, in all. */
+export const bytesGivenBack = (): number => givenBack
 
 function nextSlab(): Slab {
   const free = known.find(({ pieces }) => pieces === 0)
@@ -47,6 +51,7 @@ export function giveBack(piece: Buffer): boolean {
   const { buffer } = piece
   const own = slab?.memory.buffer === buffer ? slab : known.find(({ memory }) => memory.buffer === buffer)
   if (!own) return false
+  givenBack += piece.length
   if (--own.pieces === 0) own.used = 0
   return true
 }

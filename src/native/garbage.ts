@@ -1,5 +1,6 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import { bytesGivenBack } from '../../lib/wire/room.ts'
 
 /** V8's own `gc`: of all objects, or of the young ones alone. */
 type Collect = (options?: { readonly type: 'minor' }) => void
@@ -40,10 +41,12 @@ export function garbageCollection(): () => void {
   }
 }
 
-/** Bytes through a connection after which the buffers they were in are given back: seldom, as each time costs as much. */
+/** Bytes of garbage that are collected at once: seldom, as each time costs as much. */
 const interval = 8 * 1024 * 1024
 
-let passedBytes = 0
+let garbage = 0
+/** What had been used again when `garbage` was last right. */
+let usedAgain = 0
 let wanted = false
 
 /**
@@ -55,12 +58,16 @@ export function collectYoungGarbage(): void {
   wanted = true
 }
 
-/** So many bytes came or went in buffers of their own. */
+/** So many bytes came or went. They are garbage, except for those in memory of ours that is used again. */
 export function passed(count: number): void {
   if (!wanted) return
-  passedBytes += count
-  if (passedBytes < interval) return
-  passedBytes = 0
+  garbage += count
+  if (garbage < interval) return
+  const bytes = bytesGivenBack()
+  garbage -= bytes - usedAgain
+  usedAgain = bytes
+  if (garbage < interval) return
+  garbage = 0
   collector()?.({ type: 'minor' })
 }
 

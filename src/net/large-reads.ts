@@ -1,4 +1,4 @@
-import type { OnReadOpts } from 'node:net'
+import { type ConnectOpts, type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net'
 import type { Duplex } from 'node:stream'
 
 /**
@@ -21,7 +21,7 @@ export type Take = (piece: Buffer) => boolean
 /** Reads a socket in large pieces, for one who takes them. */
 export class LargeReads {
   #take: Take | undefined
-  /** What came before there was somebody to take it: one read. */
+  /** What came before there was somebody to take it: one read, and `early`. */
   #early: Buffer | undefined
 
   /** For the making of the socket (`net.connect`). */
@@ -30,9 +30,14 @@ export class LargeReads {
     callback: (count, buffer) => this.#arrived(Buffer.from(buffer.buffer, buffer.byteOffset, count)),
   }
 
+  /** `early` is what was read already. */
+  constructor(early?: Buffer) {
+    this.#early = early
+  }
+
   #arrived(bytes: Buffer): boolean {
     if (this.#take) return this.#take(bytes)
-    this.#early = Buffer.from(bytes)
+    this.#early = this.#early ? Buffer.concat([this.#early, bytes]) : Buffer.from(bytes)
     return false
   }
 
@@ -51,3 +56,28 @@ const known = new WeakMap<Duplex, LargeReads>()
 export const largeReadsOf = (stream: Duplex): LargeReads | undefined => known.get(stream)
 
 export const setLargeReads = (stream: Duplex, reads: LargeReads): void => void known.set(stream, reads)
+
+/** Node documents `onread` for every socket; its types have it for those that connect. */
+interface TakingOptions extends SocketConstructorOpts, Pick<ConnectOpts, 'onread'> {
+  /** What Node's own code hands connections on by. A descriptor would have two owners. */
+  readonly handle: object
+}
+
+/**
+ * The connection of a socket that was accepted or came from another process, as a socket that reads in large pieces: those
+ * that Node makes by itself cannot be told to. To be called before anything else is done with the other one, which ends.
+ */
+export function readLarge(accepted: Socket): Socket {
+  const holder = accepted as Socket & { _handle?: object | null }
+  const { _handle: handle } = holder
+  // It was destroyed.
+  if (!handle) return accepted
+  const early: Buffer | null = accepted.read()
+  const reads = new LargeReads(early ?? undefined)
+  const options: TakingOptions = { handle, onread: reads.options }
+  const socket = new Socket(options)
+  holder._handle = null
+  accepted.destroy()
+  setLargeReads(socket, reads)
+  return socket
+}

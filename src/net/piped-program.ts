@@ -36,7 +36,7 @@ export function startPiped(
       stdin,
       stdout: taken(child.stdout, takeOutput),
       stderr: taken(child.stderr, takeErrors),
-      input: (data, done) => void stdin.write(data, () => done()),
+      input: (data, done) => writeTogether(stdin, data, done),
     }
   }
   const [input, output, errors] = pipes
@@ -52,7 +52,7 @@ export function startPiped(
       stderr: readPipe(errors.readEnd, takeErrors),
       input(data, done) {
         if (!stdin.destroyed) growing.passed(data.length)
-        stdin.write(data, () => done())
+        writeTogether(stdin, data, done)
       },
     }
   } catch (error) {
@@ -61,6 +61,18 @@ export function startPiped(
   } finally {
     for (const fd of stdio) closeSync(fd)
   }
+}
+
+/**
+ * Writes what comes in one turn in one call: what is read at once holds many packets, of which each would otherwise be a
+ * call of its own. Nothing waits for another event.
+ */
+function writeTogether(stream: Writable, data: Buffer, done: () => void): void {
+  if (stream.writableCorked === 0) {
+    stream.cork()
+    queueMicrotask(() => stream.uncork())
+  }
+  stream.write(data, () => done())
 }
 
 function openPipes(): [Pipe, Pipe, Pipe] | undefined {

@@ -30,9 +30,7 @@ function adjacentJoined(chunks: readonly Buffer[]): Buffer[] {
 }
 
 function giveAllBack(chunks: readonly Buffer[]): void {
-  let garbage = 0
-  for (const chunk of chunks) if (!giveBack(chunk)) garbage += chunk.length
-  passed(garbage)
+  for (const chunk of chunks) giveBack(chunk)
 }
 
 /**
@@ -46,6 +44,7 @@ export function joinStream(stream: Duplex): { output(chunks: Buffer[]): boolean;
       if (stream.destroyed || stream.writableEnded) return true
       let bytes = 0
       for (const chunk of chunks) bytes += chunk.length
+      passed(bytes)
       if (bytes <= joinedLimit) {
         const joined = Buffer.concat(chunks, bytes)
         giveAllBack(chunks)
@@ -58,7 +57,6 @@ export function joinStream(stream: Duplex): { output(chunks: Buffer[]): boolean;
       if (runs.length > 1) stream.uncork()
       // What the system has taken needs its memory no more; another stream may still have it.
       if (isSocket && stream.writableLength === 0) giveAllBack(chunks)
-      else passed(bytes)
       return room
     },
     attach(engine) {
@@ -76,6 +74,8 @@ export function joinStream(stream: Duplex): { output(chunks: Buffer[]): boolean;
       if (large) large.takenBy(stream, take)
       else {
         stream.on('data', (chunk: Buffer) => {
+          // New memory, too.
+          passed(chunk.length)
           if (!take(chunk)) stream.pause()
         })
       }

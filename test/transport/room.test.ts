@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { giveBack, room } from '../../lib/wire/room.ts'
+import { bytesGivenBack, giveBack, room } from '../../lib/wire/room.ts'
 
 test('memory is used again only once every piece of it was given back', () => {
   const seen = new Set<ArrayBufferLike>()
@@ -36,6 +36,9 @@ test('small pieces, of which many are kept, hold no memory that is to be used ag
 test('memory from elsewhere is left alone', () => {
   const own = Buffer.alloc(10, 5)
   expect(giveBack(own)).toBe(false)
-  giveBack(room(200_000))
+  const before = bytesGivenBack()
+  giveBack(own)
+  giveBack(room(100_000))
+  expect(bytesGivenBack() - before).toBe(100_000)
   expect(room(10).buffer).not.toBe(own.buffer)
 })
