@@ -5,6 +5,7 @@ import type { Connection } from '../../lib/connection/connection.ts'
 import { sendEndOfWrite } from '../../lib/connection/requests/end-of-write.ts'
 import { piecesAfter } from '../../lib/wire/pieces.ts'
 import { giveBack } from '../../lib/wire/room.ts'
+import { GrowingPipe } from '../../src/net/pipe-reads.ts'
 
 /** Takes data, in one piece or more, and says when they are written. */
 interface Outlet {
@@ -66,11 +67,7 @@ function fileOutlet(fd: number): Outlet {
   }
   return {
     write(pieces, done) {
-      const written = (error?: Error | null): void => {
-        for (const piece of pieces) giveBack(piece)
-        done(error)
-      }
-      queue.push({ pieces, done: written })
+      queue.push({ pieces, done })
       if (queue.length === 1) next()
     },
   }
@@ -81,9 +78,12 @@ const mostPieces = 512
 
 const isBusy = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'EAGAIN'
 
-function streamOutlet(stream: NodeJS.WriteStream): Outlet {
+function streamOutlet(fd: 1 | 2): Outlet {
+  const stream = fd === 1 ? process.stdout : process.stderr
+  const growing = new GrowingPipe(fd)
   return {
     write(pieces, done) {
+      for (const piece of pieces) growing.passed(piece.length)
       stream.cork()
       for (const [index, piece] of pieces.entries()) {
         if (index + 1 < pieces.length) stream.write(piece)
@@ -96,7 +96,7 @@ function streamOutlet(stream: NodeJS.WriteStream): Outlet {
 
 function outletOf(fd: 1 | 2): Outlet {
   if (isatty(fd)) return terminalOutlet(fd)
-  return isFile(fd) ? fileOutlet(fd) : streamOutlet(fd === 1 ? process.stdout : process.stderr)
+  return isFile(fd) ? fileOutlet(fd) : streamOutlet(fd)
 }
 
 /** A device such as /dev/null is written to as a file is. */
@@ -138,6 +138,7 @@ function writeGathered(): void {
   gathered = []
   for (const { index, pieces, dones } of batch) {
     outlet(index).write(pieces, error => {
+      for (const piece of pieces) giveBack(piece)
       for (const done of dones) done(error)
     })
   }
