@@ -9,6 +9,8 @@ const mostKnown = 16
 
 interface Slab {
   readonly memory: Buffer
+  /** The same, as to ask a Buffer for it takes a while. */
+  readonly buffer: ArrayBufferLike
   used: number
   /** Pieces that were not given back. */
   pieces: number
@@ -24,7 +26,8 @@ export const bytesGivenBack = (): number => givenBack
 function nextSlab(): Slab {
   const free = known.find(({ pieces }) => pieces === 0)
   if (free) return free
-  const made = { memory: Buffer.allocUnsafeSlow(slabLength), used: 0, pieces: 0 }
+  const memory = Buffer.allocUnsafeSlow(slabLength)
+  const made = { memory, buffer: memory.buffer, used: 0, pieces: 0 }
   known.push(made)
   if (known.length > mostKnown) known.shift()
   return made
@@ -49,7 +52,7 @@ export function room(length: number): Buffer {
  */
 export function giveBack(piece: Buffer): boolean {
   const { buffer } = piece
-  const own = slab?.memory.buffer === buffer ? slab : known.find(({ memory }) => memory.buffer === buffer)
+  const own = slab?.buffer === buffer ? slab : known.find(own => own.buffer === buffer)
   if (!own) return false
   givenBack += piece.length
   if (--own.pieces === 0) own.used = 0

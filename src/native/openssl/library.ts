@@ -68,11 +68,13 @@ function bind() {
   }
 }
 
-/** Where pieces of memory lie. Those of one memory follow each other, and to ask takes as long as a call. */
+/** Where pieces of memory lie, to ask which takes longer than to seal a short packet. */
 class Places {
   readonly #addressOf: (memory: ArrayBufferLike) => Address
-  /** The last one, which this keeps: too much for each context. */
+  /** What was asked for last, which this keeps: too much for each context. */
+  #piece: Buffer | undefined
   #memory: ArrayBufferLike | undefined
+  #start: Address = 0
   #address: Address = 0
 
   constructor(addressOf: (memory: ArrayBufferLike) => Address) {
@@ -82,12 +84,19 @@ class Places {
   /** Of `length` bytes from `start` on, which have to be there. */
   of(piece: Buffer, start: number, length: number): Address {
     if (!(start >= 0 && length >= 0 && start + length <= piece.length)) throw new RangeError('no such bytes')
+    if (piece !== this.#piece) this.#find(piece)
+    return this.#address + start
+  }
+
+  /** Pieces of one memory follow each other. */
+  #find(piece: Buffer): void {
     const { buffer } = piece
     if (buffer !== this.#memory) {
-      this.#address = this.#addressOf(buffer)
+      this.#start = this.#addressOf(buffer)
       this.#memory = buffer
     }
-    return this.#address + piece.byteOffset + start
+    this.#address = this.#start + piece.byteOffset
+    this.#piece = piece
   }
 }
 
