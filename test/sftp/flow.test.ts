@@ -11,11 +11,13 @@ test('a rate is never waited for after it is due', async () => {
 })
 
 test.each([
-  [true, 2 * 1024 * 1024],
-  [false, 32 * 1024 * 1024],
-])('what is in flight between ends of which both are near (%s) is at most %i bytes', (isNear, most) => {
+  [0, 768 * 1024],
+  [4, 2 * 1024 * 1024],
+  [5, 32 * 1024 * 1024],
+  [undefined, 32 * 1024 * 1024],
+])('what is in flight over a round trip of %s ms is at most %i bytes', (roundTrip, most) => {
   let time = 0
-  const flow = new Flow({ isNear, now: () => time++ })
+  const flow = new Flow({ roundTrip, now: () => time++ })
   const block = 256 * 1024
   for (let count = 0; count < 20_000; count++) {
     expect(flow.tryTake(block)).toBe(true)

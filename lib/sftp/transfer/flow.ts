@@ -3,6 +3,11 @@ import { SftpError } from '../status.ts'
 /** Bytes in flight that a job begins with (64 requests of 32 KiB, as OpenSSH), and the most that it grows to. */
 const initialBytes = 2 * 1024 * 1024
 const maximumBytes = 32 * 1024 * 1024
+/** What fills a path whose round trip is below so many milliseconds. */
+const shortPaths = [
+  { below: 2.5, bytes: 768 * 1024 },
+  { below: 5, bytes: initialBytes },
+]
 /** A larger flow is kept growing when it moved this much more. */
 const worthwhile = 1.1
 /** Measurements without a gain after which growing is tried again. */
@@ -14,10 +19,15 @@ export interface FlowOptions {
   /** Bytes a second. */
   readonly rate?: number | undefined
   readonly signal?: AbortSignal | undefined
-  /** Whether both ends are known to be near: then more in flight only pushes data out of the processor's cache. */
-  readonly isNear?: boolean
+  /** Milliseconds of the longest round trip to an end; undefined when that is not known. */
+  readonly roundTrip?: number | undefined
   /** Milliseconds on a clock that only goes forward. */
   readonly now?: () => number
+}
+
+/** More than fills a short path would only push data out of the processor's caches, here and at the server. */
+function mostBytes(roundTrip = Number.POSITIVE_INFINITY): number {
+  return shortPaths.find(({ below }) => roundTrip < below)?.bytes ?? maximumBytes
 }
 
 /**
@@ -25,7 +35,7 @@ export interface FlowOptions {
  * faster, so a long path fills and a short one does not waste memory.
  */
 export class Flow {
-  limit = initialBytes
+  limit: number
   readonly #maximumRequests: number
   readonly #maximumBytes: number
   readonly #rate: number | undefined
@@ -44,7 +54,8 @@ export class Flow {
 
   constructor(options: FlowOptions = {}) {
     this.#maximumRequests = options.maximumRequests ?? Number.POSITIVE_INFINITY
-    this.#maximumBytes = options.isNear ? initialBytes : maximumBytes
+    this.#maximumBytes = mostBytes(options.roundTrip)
+    this.limit = Math.min(initialBytes, this.#maximumBytes)
     this.#rate = options.rate
     this.#now = options.now ?? (() => performance.now())
     this.#signal = options.signal

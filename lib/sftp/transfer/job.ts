@@ -21,10 +21,6 @@ const maximumDepth = 64
 /** READ and WRITE where nobody limits them. */
 const largestBlock = 252 * 1024
 
-/** Milliseconds below which two MiB in flight are all that a path holds. */
-const shortRoundTrip = 5
-const isShort = (roundTrip: number): boolean => roundTrip > 0 && roundTrip < shortRoundTrip
-
 /** A directory being copied: finished when all in it is. */
 interface Directory {
   readonly source: string
@@ -88,8 +84,9 @@ export class Job {
   constructor(source: TransferEnd, target: TransferEnd, options: TransferOptions) {
     this.#root = { source: source.path, target: target.path }
     this.#options = options
-    const isNear = [source, target].every(({ files: { roundTrip } }) => roundTrip === undefined || isShort(roundTrip))
-    this.#context = { source: source.files, target: target.files, flow: new Flow({ ...options, isNear }), options }
+    const trips = [source.files.roundTrip, target.files.roundTrip].filter(trip => trip !== undefined)
+    const roundTrip = trips.includes(0) ? undefined : Math.max(0, ...trips)
+    this.#context = { source: source.files, target: target.files, flow: new Flow({ ...options, roundTrip }), options }
     const { retry, signal, observer } = options
     this.#reconnector =
       retry && new Reconnector(retry, { signal, retrying: (...what) => observer?.retrying?.(...what) })
