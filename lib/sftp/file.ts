@@ -48,10 +48,10 @@ export class RemoteFile implements FileHandle {
   }
 
   /** As many WRITEs as the server's limit asks for, sent together. */
-  async writeAt(offset: number, data: Buffer): Promise<void> {
+  async writeAt(offset: number, data: Buffer, before?: number): Promise<void> {
     checkOffset(offset)
     const limit = this.session.limits.maximumWriteLength
-    if (data.length <= limit) return this.#write(offset, data)
+    if (data.length <= limit) return this.#write(offset, data, before)
     const step = limit * parallelRequests
     for (let start = 0; start < data.length; start += step) {
       const writes: Promise<void>[] = []
@@ -62,9 +62,10 @@ export class RemoteFile implements FileHandle {
     }
   }
 
-  #write(offset: number, data: Buffer): Promise<void> {
+  #write(offset: number, data: Buffer, before?: number): Promise<void> {
     const { handle } = this
-    return this.#lanes ? this.#lanes.write(offset, data) : this.session.write(handle, offset, data, this.path)
+    if (this.#lanes) return this.#lanes.write(offset, data, before)
+    return this.session.write(handle, offset, data, this.path, before)
   }
 
   /**

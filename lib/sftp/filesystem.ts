@@ -41,8 +41,11 @@ export interface FileHandle {
    * nobody else touches until the caller is done with the result.
    */
   readAt(offset: number, length: number, into?: Buffer): Promise<Buffer>
-  /** Writes all of `data`, which must not change until then. */
-  writeAt(offset: number, data: Buffer): Promise<void>
+  /**
+   * Writes all of `data`, which must not change until then. `before`: so many bytes in front of it, in the same memory, may
+   * be written over until then.
+   */
+  writeAt(offset: number, data: Buffer, before?: number): Promise<void>
   stat(): Promise<Attributes>
   setstat(changes: Attributes): Promise<void>
   close(): Promise<void>

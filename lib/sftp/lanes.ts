@@ -60,12 +60,12 @@ export class FileLanes {
   }
 
   /** WRITE by the lane that has the least to do. */
-  async write(offset: number, data: Buffer): Promise<void> {
+  async write(offset: number, data: Buffer, before?: number): Promise<void> {
     let lane = this.#first
     for (const other of this.#lanes) if (other.load < lane.load) lane = other
     lane.load += data.length
     try {
-      await lane.session.write(lane.handle, offset, data, this.#path)
+      await lane.session.write(lane.handle, offset, data, this.#path, before)
     } finally {
       lane.load -= data.length
     }

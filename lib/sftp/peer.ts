@@ -1,5 +1,6 @@
 import { ProtocolError } from '../errors.ts'
 import type { ByteStream, ByteStreamSink } from '../wire/byte-stream.ts'
+import { giveBack } from '../wire/room.ts'
 import { Writer } from '../wire/writer.ts'
 import { maximumPacketLength } from './messages.ts'
 import { SftpError } from './status.ts'
@@ -46,8 +47,8 @@ const maximumSpare = 8
 
 /**
  * Cuts a byte stream into SFTP packets, which have their length before them (draft -02 §3). A packet that lies in one
- * chunk is a view of it; only one that straddles chunks is copied, once. While paused, chunks are kept and not consumed,
- * so that what waits is at most the window of the stream.
+ * chunk is a view of it; only one that straddles chunks is copied, once, and the memory of a chunk of nothing else given
+ * back. While paused, chunks are kept and not consumed, so that what waits is at most the window of the stream.
  */
 export class PacketStream implements ByteStreamSink {
   readonly #stream: ByteStream
@@ -65,6 +66,8 @@ export class PacketStream implements ByteStreamSink {
   /** Chunks that came while paused, and how much of the first is used. */
   readonly #waiting: Buffer[] = []
   #eof = false
+  /** Packets so far that the sink got as views of chunks, and may refer to. */
+  #views = 0
   /** Where packets are written, and which of it is whole and not in the batch yet. */
   readonly #writer = new Writer(0)
   #from = 0
@@ -95,14 +98,26 @@ export class PacketStream implements ByteStreamSink {
     return id === undefined ? writer : writer.uint32(id)
   }
 
-  /** Sends the packet that was begun. `payload` follows what was written; a large one by reference. */
-  send(payload?: Buffer): void {
+  /**
+   * Sends the packet that was begun. `payload` follows what was written; a large one by reference. `before`: so many bytes
+   * of memory in front of it may be written over.
+   */
+  send(payload?: Buffer, before = 0): void {
     if (this.#state === 'ended') return
     const writer = this.#writer
     const extra = payload ? payload.length : 0
     const begun = this.#upTo
-    writer.buffer.writeUInt32BE(writer.length - begun - 4 + extra, begun)
-    this.#batchBytes += writer.length - begun + extra
+    const headLength = writer.length - begun
+    writer.buffer.writeUInt32BE(headLength - 4 + extra, begun)
+    this.#batchBytes += headLength + extra
+    if (payload && extra > largePiece && headLength <= before) {
+      const whole = Buffer.from(payload.buffer, payload.byteOffset - headLength, headLength + extra)
+      writer.buffer.copy(whole, 0, begun, writer.length)
+      this.#gather()
+      this.#batch.push(whole)
+      this.#writeBatch()
+      return
+    }
     this.#upTo = writer.length
     if (payload && extra > largePiece) {
       this.#gather()
@@ -226,8 +241,10 @@ export class PacketStream implements ByteStreamSink {
 
   #take(chunk: Buffer): void {
     let at = 0
+    const views = this.#views
     while (at < chunk.length && this.#state === 'flowing') at = this.#cut(chunk, at)
     if (at < chunk.length && this.#state === 'paused') this.#waiting.unshift(chunk.subarray(at))
+    else if (this.#views === views && chunk.length > largePiece) giveBack(chunk)
     this.#stream.consumed(this.#state === 'ended' ? chunk.length : at)
   }
 
@@ -240,7 +257,10 @@ export class PacketStream implements ByteStreamSink {
         const start = at + 4
         if (chunk.length - start >= length) {
           const end = start + length
-          if (!this.#sink.takeAt?.(chunk, start, end)) this.#sink.packet(chunk.subarray(start, end))
+          if (!this.#sink.takeAt?.(chunk, start, end)) {
+            this.#views++
+            this.#sink.packet(chunk.subarray(start, end))
+          }
           return end
         }
         return this.#begin(length, chunk, start)

@@ -255,21 +255,24 @@ export class SftpSession implements PacketSink {
     this.#packets.send()
   }
 
-  /** WRITE, with the data by reference: it must not change until the promise resolves. */
-  write(handle: Buffer, offset: number, data: Buffer, path: string): Promise<void> {
+  /**
+   * WRITE, with the data by reference: it must not change until the promise resolves. `before`: so many bytes of memory in
+   * front of it may be written over, which saves a copy when there are enough.
+   */
+  write(handle: Buffer, offset: number, data: Buffer, path: string, before?: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.writeThen(handle, offset, data, path, error => (error ? reject(error) : resolve()))
+      this.writeThen(handle, offset, data, path, error => (error ? reject(error) : resolve()), before)
     })
   }
 
-  writeThen(handle: Buffer, offset: number, data: Buffer, path: string, done: Done<void>): void {
+  writeThen(handle: Buffer, offset: number, data: Buffer, path: string, done: Done<void>, before?: number): void {
     const id = this.#register({ expects: packetType.status, take: () => done(undefined), fail: done, path })
     if (id === undefined) return
     this.#log.debug3?.(`sftp: sent WRITE id ${id} ${offset} ${data.length}`)
     const writer = this.#packets.begin(packetType.write, id).string(handle)
     writeUint64(writer, offset)
     writer.uint32(data.length)
-    this.#packets.send(data)
+    this.#packets.send(data, before)
   }
 
   /** An extended request that is answered by STATUS. @throws SftpError op-unsupported when not announced */

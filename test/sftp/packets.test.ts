@@ -7,6 +7,7 @@ import { type ByteStream, type ByteStreamSink, PacketStream } from '../../lib/sf
 import { RemoteFileSystem } from '../../lib/sftp/remote-filesystem.ts'
 import { SftpServer } from '../../lib/sftp/server.ts'
 import { SftpSession } from '../../lib/sftp/session.ts'
+import { giveBack, room } from '../../lib/wire/room.ts'
 import { encode } from '../../lib/wire/writer.ts'
 import { bytePair } from '../support/byte-pair.ts'
 
@@ -18,6 +19,12 @@ async function remote(files: MemoryFileSystem, chunk: number): Promise<RemoteFil
   new SftpServer(far, files)
   return new RemoteFileSystem(await SftpSession.open(near))
 }
+
+/** A copy of data with so many bytes in front of it, and their number. */
+const inFrontOf = (data: Buffer, before: number): [Buffer, number] => [
+  Buffer.concat([Buffer.alloc(before), data]).subarray(before),
+  before,
+]
 
 describe.each([7, 1000, 32 * 1024, 1 << 20])('packets in pieces of %i bytes', chunk => {
   test('reads into memory that is used again', async () => {
@@ -44,7 +51,7 @@ describe.each([7, 1000, 32 * 1024, 1 << 20])('packets in pieces of %i bytes', ch
     const file = await (await remote(files, chunk)).open('/f', 'w')
     await Promise.all(
       Array.from({ length: count }, (_, index) =>
-        file.writeAt(index * length, content.subarray(index * length, (index + 1) * length)),
+        file.writeAt(index * length, ...inFrontOf(content.subarray(index * length, (index + 1) * length), index * 20)),
       ),
     )
     await file.close()
@@ -99,11 +106,13 @@ describe.each(['at once', 'late'])('a stream that takes data %s', when => {
     for (let round = 0; round < 300; round++) {
       for (let id = 0; id < round % 5; id++) {
         const name = Buffer.alloc((round * 7 + id) % 90, `${round} ${id}`)
-        const data = memory.room(100_000).subarray(0, [0, 4096, 8192, 8193, 40_000][(round + id) % 5]!)
+        const size = [0, 4096, 8192, 8193, 40_000][(round + id) % 5]!
+        const before = [0, 20, 200][round % 3]!
+        const data = memory.room(100_000).subarray(before, before + size)
         data.fill(`data of ${round} ${id}`)
-        memory.keep(data.length)
+        memory.keep(before + size)
         packets.begin(6, id).string(name).uint32(data.length)
-        packets.send(data)
+        packets.send(data, before)
         expected.push(
           encode(writer => {
             writer
@@ -120,5 +129,52 @@ describe.each(['at once', 'late'])('a stream that takes data %s', when => {
     packets.end()
     stream.take()
     expect(stream.all.equals(Buffer.concat(expected))).toBe(true)
+  })
+})
+
+describe('the memory that a large chunk came in', () => {
+  const size = 60_000
+  const placed = Buffer.alloc(size)
+  const received: Buffer[] = []
+  const packets = new PacketStream(new SlowStream(), {
+    packet: packet => received.push(packet),
+    place: head => (head[0] === 103 ? placed : undefined),
+    placed: () => {},
+    ended() {},
+  })
+  /** Sends the stream a packet in memory of `room`, cut in two. */
+  const arrive = (type: number, cut: number): [Buffer, Buffer] => {
+    const whole = encode(writer => {
+      writer
+        .uint32(9 + size)
+        .byte(type)
+        .uint32(1)
+        .uint32(size)
+        .bytes(Buffer.alloc(size, type))
+    })
+    const parts: [Buffer, Buffer] = [room(cut), room(whole.length - cut)]
+    whole.copy(parts[0], 0, 0, cut)
+    whole.copy(parts[1], 0, cut)
+    for (const part of parts) packets.data(part)
+    return parts
+  }
+
+  test('is used again once its packet was put together elsewhere', () => {
+    const [first] = arrive(103, 30_000)
+    expect(placed.equals(Buffer.alloc(size, 103))).toBe(true)
+    const next = room(30_000)
+    expect([next.buffer, next.byteOffset]).toEqual([first.buffer, first.byteOffset])
+    giveBack(next)
+    // Nothing of this slab is in use.
+    expect(next.byteOffset).toBe(0)
+  })
+
+  test('is not while a packet is a view of it', () => {
+    const short = encode(writer => writer.uint32(20_000).byte(1).uint32(2).bytes(Buffer.alloc(19_995, 7)))
+    const chunk = room(short.length)
+    short.copy(chunk)
+    packets.data(chunk)
+    room(30_000).fill(9)
+    expect(received.at(-1)!.equals(short.subarray(4))).toBe(true)
   })
 })

@@ -29,6 +29,8 @@ interface Read {
   readonly isProbe: boolean
 }
 
+/** Bytes in front of a block's memory that the head of a WRITE fits into, handle included, so that both go out as one. */
+const before = 320
 /** Blocks of memory that are kept for the next reads. */
 const maximumSpare = 64
 /** Smallest block that short answers bring down to. */
@@ -126,7 +128,7 @@ export class Pump {
   }
 
   #ask(offset: number, length: number, isProbe: boolean): void {
-    const memory = this.#spare.pop() ?? Buffer.allocUnsafeSlow(length)
+    const memory = this.#spare.pop() ?? Buffer.allocUnsafeSlow(before + length).subarray(before)
     const data = this.#options.from.readAt(offset, length, memory)
     data.catch(() => {})
     this.#reads.push({ offset, length, data, memory, isProbe })
@@ -145,7 +147,7 @@ export class Pump {
           this.end = Math.max(this.end, at)
           break
         }
-        parts.push(this.#write(at, data))
+        parts.push(this.#write(at, data, data.buffer === memory.buffer ? before : 0))
         at += data.length
         moved += data.length
         this.end = at
@@ -169,7 +171,7 @@ export class Pump {
   }
 
   /** Never rejects. */
-  #write(offset: number, data: Buffer): Promise<void> {
+  #write(offset: number, data: Buffer, before: number): Promise<void> {
     const { to, sparse } = this.#options
     const entry: { end: number; state: 'running' | 'done' } = { end: offset + data.length, state: 'running' }
     this.#writes.push(entry)
@@ -178,7 +180,7 @@ export class Pump {
     if (last) this.#written = Math.max(this.#written, offset + last.offset + last.length)
     const write = async (): Promise<void> => {
       try {
-        if (last?.length === data.length) await to.writeAt(offset, data)
+        if (last?.length === data.length) await to.writeAt(offset, data, before)
         else
           for (const run of runs)
             await to.writeAt(offset + run.offset, data.subarray(run.offset, run.offset + run.length))
