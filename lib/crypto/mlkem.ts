@@ -1,5 +1,8 @@
 import * as crypto from 'node:crypto'
-import { ml_kem768, ml_kem1024 } from '@noble/post-quantum/ml-kem.js'
+import { createRequire } from 'node:module'
+import { type RandomSource, randomBytes } from './random.ts'
+import { type WasmConstant, type WasmMemory, wasmInstance } from './wasm/instance.ts'
+import { binary } from './wasm/mlkem.wasm.ts'
 
 /** A key encapsulation mechanism: what one side sends to the other, lengths in bytes. */
 export interface Kem {
@@ -19,13 +22,14 @@ export interface KemKey {
   wipe(): void
 }
 
-/** A parameter set of FIPS 203 (table 3), its object identifier's last byte (2.16.840.1.101.3.4.4.*), and noble's code. */
+/** A parameter set of FIPS 203 (table 3), and its object identifier's last byte (2.16.840.1.101.3.4.4.*). */
 interface ParameterSet {
   readonly name: 'ml-kem-768' | 'ml-kem-1024'
   readonly publicKeyLength: number
   readonly ciphertextLength: number
+  readonly secretKeyLength: number
+  readonly rank: 3 | 4
   readonly objectId: number
-  readonly noble: typeof ml_kem768
 }
 
 /** What Node has of ML-KEM from 24.7 on, which its types for older releases do not know. */
@@ -43,13 +47,57 @@ function mlkem(parameters: ParameterSet): Kem {
   const native = encapsulate && decapsulate && generateKeyPairSync
   const provider = native
     ? nodeKem(parameters, { encapsulate, decapsulate, generateKeyPairSync })
-    : nobleKem(parameters)
+    : wasmOrNobleKem(parameters)
   return { publicKeyLength, ciphertextLength, ...provider }
 }
 
 type Provider = Pick<Kem, 'generate' | 'encapsulate'>
 
-function nobleKem({ noble }: ParameterSet): Provider {
+interface Exports extends WasmMemory {
+  readonly seed: WasmConstant
+  readonly publicKey: WasmConstant
+  readonly secretKey: WasmConstant
+  readonly ciphertext: WasmConstant
+  readonly sharedSecret: WasmConstant
+  generate(rank: number): void
+  encapsulate(rank: number): number
+  decapsulate(rank: number): void
+  wipe(): void
+}
+
+let shared: Exports | 'missing' | undefined
+
+function instance(): Exports | undefined {
+  shared ??= wasmInstance<Exports>(binary) ?? 'missing'
+  return shared === 'missing' ? undefined : shared
+}
+
+/** Lends the instance, and wipes it. */
+function withInstance<T>(use: (wasm: Exports, at: (place: WasmConstant, length: number) => Buffer) => T): T {
+  const wasm = instance()
+  if (!wasm) throw new Error('WebAssembly is missing')
+  try {
+    return use(wasm, (place, length) => Buffer.from(wasm.memory.buffer, place.value, length))
+  } finally {
+    wasm.wipe()
+  }
+}
+
+type Noble = typeof import('@noble/post-quantum/ml-kem.js')
+
+/** Found out at the first exchange, as most runs of most commands have none. */
+function wasmOrNobleKem(parameters: ParameterSet): Provider {
+  const wasm = wasmKem(parameters, randomBytes)
+  const provider = (): Provider => (instance() ? wasm : nobleKem(parameters))
+  return {
+    generate: () => provider().generate(),
+    encapsulate: publicKey => provider().encapsulate(publicKey),
+  }
+}
+
+function nobleKem({ rank }: ParameterSet): Provider {
+  const { ml_kem768, ml_kem1024 } = createRequire(import.meta.url)('@noble/post-quantum/ml-kem.js') as Noble
+  const noble = rank === 3 ? ml_kem768 : ml_kem1024
   return {
     generate() {
       const { publicKey, secretKey } = noble.keygen()
@@ -68,6 +116,52 @@ function nobleKem({ noble }: ParameterSet): Provider {
       }
     },
   }
+}
+
+/** In WebAssembly: little to warm up, while JavaScript takes 30 ms for a first exchange. */
+function wasmKem(parameters: ParameterSet, source: RandomSource): Provider {
+  const { rank, publicKeyLength, secretKeyLength, ciphertextLength } = parameters
+  const fill = (target: Buffer): void => {
+    const bytes = source(target.length)
+    bytes.copy(target)
+    bytes.fill(0)
+  }
+  return {
+    generate() {
+      return withInstance((wasm, at) => {
+        fill(at(wasm.seed, 64))
+        wasm.generate(rank)
+        const secretKey = Buffer.from(at(wasm.secretKey, secretKeyLength))
+        return {
+          publicKey: Buffer.from(at(wasm.publicKey, publicKeyLength)),
+          decapsulate: ciphertext => decapsulate(parameters, secretKey, ciphertext),
+          wipe: () => void secretKey.fill(0),
+        }
+      })
+    },
+    encapsulate(publicKey) {
+      if (publicKey.length !== publicKeyLength) return undefined
+      return withInstance((wasm, at) => {
+        fill(at(wasm.seed, 32))
+        publicKey.copy(at(wasm.publicKey, publicKeyLength))
+        if (wasm.encapsulate(rank) === 0) return undefined
+        return {
+          ciphertext: Buffer.from(at(wasm.ciphertext, ciphertextLength)),
+          sharedSecret: Buffer.from(at(wasm.sharedSecret, 32)),
+        }
+      })
+    },
+  }
+}
+
+function decapsulate({ rank, ciphertextLength }: ParameterSet, secretKey: Buffer, ciphertext: Buffer): Buffer {
+  if (ciphertext.length !== ciphertextLength) throw new RangeError('wrong length of a ciphertext')
+  return withInstance((wasm, at) => {
+    secretKey.copy(at(wasm.secretKey, secretKey.length))
+    ciphertext.copy(at(wasm.ciphertext, ciphertextLength))
+    wasm.decapsulate(rank)
+    return Buffer.from(at(wasm.sharedSecret, 32))
+  })
 }
 
 /** OpenSSL's: no code to warm up, and in constant time. It makes the modulus check of FIPS 203 §7.2 on import. */
@@ -105,18 +199,27 @@ function spkiPrefix(publicKeyLength: number, objectId: number): Buffer {
   return prefix
 }
 
-export const mlkem768: Kem = mlkem({
+const parameters768: ParameterSet = {
   name: 'ml-kem-768',
   publicKeyLength: 1184,
   ciphertextLength: 1088,
+  secretKeyLength: 2400,
+  rank: 3,
   objectId: 2,
-  noble: ml_kem768,
-})
+}
 
-export const mlkem1024: Kem = mlkem({
+const parameters1024: ParameterSet = {
   name: 'ml-kem-1024',
   publicKeyLength: 1568,
   ciphertextLength: 1568,
+  secretKeyLength: 3168,
+  rank: 4,
   objectId: 3,
-  noble: ml_kem1024,
-})
+}
+
+export const mlkem768: Kem = mlkem(parameters768)
+export const mlkem1024: Kem = mlkem(parameters1024)
+
+/** In WebAssembly, over another source of random bytes, which tests have. */
+export const mlkem768With = (source: RandomSource): Kem => ({ ...parameters768, ...wasmKem(parameters768, source) })
+export const mlkem1024With = (source: RandomSource): Kem => ({ ...parameters1024, ...wasmKem(parameters1024, source) })

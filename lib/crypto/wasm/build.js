@@ -23,6 +23,7 @@ export const modules = {
   bcrypt: { pages: 1 },
   'hashed-names': { pages: 2 },
   sntrup761: { pages: 1 },
+  mlkem: { pages: 1 },
 }
 
 const options = ['-O3', '--converge', '--noAssert', '--runtime', 'stub', '--enable', 'simd', '--use', 'abort=']
