@@ -57,6 +57,21 @@ test.each([10_000, 50_000, 90_000, 130_000, 200_000])(
   },
 )
 
+test('much output arrives whole and in its order, whether its reader keeps up or not', async () => {
+  const expected = Array.from({ length: 200_000 }, (_, index) => `${index + 1}\r\n`).join('')
+  for (const pause of [0, 20]) {
+    const process = await client.start({ command: 'seq 200000', pty })
+    process.stderr.resume()
+    const pieces: Buffer[] = []
+    for await (const piece of process.stdout) {
+      pieces.push(piece)
+      if (pause > 0 && pieces.length < 20) await new Promise(resolve => setTimeout(resolve, pause))
+    }
+    expect(Buffer.concat(pieces).toString('latin1') === expected).toBe(true)
+    expect(await process.exit).toMatchObject({ status: 0 })
+  }
+})
+
 test('no program gets the terminal of another session', async () => {
   const shell = await client.start({ command: 'tty; cat', pty })
   const terminal = await new Promise<string>(resolve => shell.stdout.once('data', data => resolve(String(data).trim())))
