@@ -18,14 +18,16 @@ export interface Scope {
 interface Entry {
   readonly scope: Scope
   readonly run: () => Promise<void>
-  state: 'waiting' | 'running'
+  /** How many earlier requests in its way have not ended. */
+  waitsFor: number
+  /** Later requests in whose way it is. */
+  readonly followers: Entry[]
 }
 
 /** Starts requests as soon as no earlier one touches the same. */
 export class RequestOrder {
-  readonly #entries: Entry[] = []
+  readonly #entries = new Set<Entry>()
   readonly #left: () => void
-  #waiting = 0
 
   /** `left` is called after each request that ended. */
   constructor(left: () => void = () => {}) {
@@ -34,42 +36,35 @@ export class RequestOrder {
 
   /** Requests that run or wait. */
   get size(): number {
-    return this.#entries.length
+    return this.#entries.size
   }
 
   /** Whether nothing that runs or waits is in the way. */
   isFree(scope: Scope): boolean {
-    return this.#entries.length === 0 || !this.#entries.some(earlier => conflict(earlier.scope, scope))
+    for (const earlier of this.#entries) if (conflict(earlier.scope, scope)) return false
+    return true
   }
 
   /** Calls `run`, now or when all earlier requests in its way have ended. It must not reject. */
   enter(scope: Scope, run: () => Promise<void>): void {
-    const entry: Entry = { scope, run, state: 'waiting' }
-    const free = this.isFree(scope)
-    this.#entries.push(entry)
-    if (free) this.#start(entry)
-    else this.#waiting++
+    const entry: Entry = { scope, run, waitsFor: 0, followers: [] }
+    for (const earlier of this.#entries) {
+      if (!conflict(earlier.scope, scope)) continue
+      earlier.followers.push(entry)
+      entry.waitsFor++
+    }
+    this.#entries.add(entry)
+    if (entry.waitsFor === 0) this.#start(entry)
   }
 
   #start(entry: Entry): void {
-    entry.state = 'running'
     void entry.run().finally(() => this.#leave(entry))
   }
 
   #leave(entry: Entry): void {
-    this.#entries.splice(this.#entries.indexOf(entry), 1)
-    if (this.#waiting > 0) this.#startFree()
+    this.#entries.delete(entry)
+    for (const follower of entry.followers) if (--follower.waitsFor === 0) this.#start(follower)
     this.#left()
-  }
-
-  #startFree(): void {
-    for (const [index, candidate] of [...this.#entries].entries()) {
-      if (candidate.state === 'running') continue
-      const before = this.#entries.slice(0, index)
-      if (before.some(earlier => conflict(earlier.scope, candidate.scope))) continue
-      this.#waiting--
-      this.#start(candidate)
-    }
   }
 }
 
