@@ -1,4 +1,5 @@
 import { fstatSync, readSync, statSync } from 'node:fs'
+import type { Readable } from 'node:stream'
 import type { Channel } from '../../lib/connection/channel.ts'
 import { readPipe } from '../../src/net/pipe-reads.ts'
 
@@ -21,8 +22,7 @@ export function forwardInput(channel: Channel, filter?: InputFilter): Input {
   const kind = kindOf(0)
   if (kind === 'null') return noInput(channel)
   if (kind === 'file' && !filter) return new FileInput(channel)
-  if (kind === 'pipe' && !filter) return pipeInput(channel)
-  return streamInput(channel, filter)
+  return (kind === 'pipe' && !filter && pipeInput(channel)) || streamInput(channel, filter)
 }
 
 /** The channel's input ends before it began. */
@@ -107,9 +107,17 @@ class FileInput implements Input {
   }
 }
 
-/** A pipe or a socket. Node's stream would have new memory for each 64 KiB, which costs more than to seal and send them. */
-function pipeInput(channel: Channel): Input {
-  const stdin = readPipe(0, piece => channel.writeBorrowed(piece), Buffer.allocUnsafeSlow(pieceLength))
+/**
+ * A pipe or a socket. Node's stream would have new memory for each 64 KiB, which costs more than to seal and send them.
+ * Undefined for a socket that Node cannot read, such as one of datagrams.
+ */
+function pipeInput(channel: Channel): Input | undefined {
+  let stdin: Readable
+  try {
+    stdin = readPipe(0, piece => channel.writeBorrowed(piece), Buffer.allocUnsafeSlow(pieceLength))
+  } catch {
+    return undefined
+  }
   const over = (): void => channel.eof()
   stdin.on('end', over)
   stdin.on('error', over)

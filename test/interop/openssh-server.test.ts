@@ -82,6 +82,19 @@ describe.skipIf(!haveProgram('sshd') || !haveProgram('ssh'))('tssh logs in to ss
     expect(sha256(ran.stdout)).toBe(sha256(input))
   })
 
+  test.skipIf(!haveProgram('python3'))(
+    'a socket of datagrams on stdin, which Node cannot read, is an end',
+    async () => {
+      const program = `
+import socket, subprocess, sys
+ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+sys.exit(subprocess.run(sys.argv[1:], stdin=ours).returncode)`
+      const ran = await runProgram('python3', ['-c', program, process.execPath, ...args(), 'cat; echo over'])
+      expect(ran).toMatchObject({ status: 0, stderr: '' })
+      expect(ran.stdout.toString()).toBe('over\n')
+    },
+  )
+
   test('keys are exchanged again every megabyte under load', { timeout: 60_000 }, async () => {
     const input = randomBytes(16 * 1024 * 1024)
     const ran = await go(['-v', '-o', 'RekeyLimit=1M'], ['cat'], { input })
