@@ -285,11 +285,12 @@ function startProgram(session: ServerSession, start: ProgramStart): Program {
     },
   }
   const program = session.pty ? startOnTerminal(start, session.pty, output) : startOnPipes(start, output)
+  const consumed = onceForEachTurn(count => channel.consumed(count))
   session.attach({
     data: data =>
       program.input(data, () => {
         giveBack(data)
-        channel.consumed(data.length)
+        consumed(data.length)
       }),
     eof: () => program.endInput(),
     endOfWrite: () => program.endOutput(),
@@ -305,4 +306,19 @@ function startProgram(session: ServerSession, start: ProgramStart): Program {
     },
   })
   return program
+}
+
+/** Adds up what is counted in one turn: one WINDOW_ADJUST then answers all that one read of the socket brought. */
+function onceForEachTurn(tell: (sum: number) => void): (count: number) => void {
+  let sum = 0
+  return count => {
+    if (sum === 0) {
+      queueMicrotask(() => {
+        const whole = sum
+        sum = 0
+        tell(whole)
+      })
+    }
+    sum += count
+  }
 }
