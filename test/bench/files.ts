@@ -26,6 +26,8 @@ export interface FileRow {
   readonly what: string
   readonly way: string
   readonly client: string
+  /** `default`: each program's own first choice. */
+  readonly cipher: string
   readonly seconds: number
   /** Speed by that of the faster of sftp and scp. */
   readonly ratio: number
@@ -45,6 +47,9 @@ interface Load {
   readonly files: number
 }
 
+/** No cipher is asked for. */
+const ownCipher = 'default'
+
 const program = (client: FileClient): string[] =>
   client.startsWith('t') ? [process.execPath, resolve(process.cwd(), `bin/${client}.js`)] : [client]
 
@@ -57,7 +62,7 @@ const flags = (ground: Ground, port: number, cipher: string): string[] => [
     'IdentityAgent=none',
     'IdentitiesOnly=yes',
     'LogLevel=ERROR',
-    `Ciphers=${cipher}`,
+    ...(cipher === ownCipher ? [] : [`Ciphers=${cipher}`]),
     'KexAlgorithms=curve25519-sha256',
   ].flatMap(option => ['-o', option]),
 ]
@@ -148,6 +153,7 @@ async function compare(
         what: load.title,
         way,
         client,
+        cipher,
         seconds,
         ratio: base / seconds,
         clientCpu: median(runs.map(({ cpu }) => cpu)),
@@ -159,11 +165,12 @@ async function compare(
 }
 
 const print = (title: string, rows: readonly FileRow[]): void => {
-  const head = ['server', 'what', 'way', 'client', 's', 'speed / OpenSSH', 'client CPU s', 'server CPU s']
+  const head = ['server', 'what', 'way', 'cipher', 'client', 's', 'speed / OpenSSH', 'client CPU s', 'server CPU s']
   const cells = rows.map(row => [
     row.server,
     row.what,
     row.way,
+    row.cipher,
     row.client,
     fixed(row.seconds),
     fixed(row.ratio),
@@ -174,11 +181,17 @@ const print = (title: string, rows: readonly FileRow[]): void => {
 }
 
 const servers: readonly ServerName[] = ['sshd', 'tsshd']
-const cipher = 'aes128-gcm@openssh.com'
+
+interface Task {
+  readonly load: Load
+  readonly rounds: number
+  /** Default: each program's own. */
+  readonly cipher?: string
+}
 
 async function onEach(
   ground: Ground,
-  loads: readonly { readonly load: Load; readonly rounds: number }[],
+  tasks: readonly Task[],
   portOf: (server: RunningServer) => Promise<{ port: number; close(): void }>,
 ): Promise<FileRow[]> {
   const rows: FileRow[] = []
@@ -188,7 +201,7 @@ async function onEach(
       const cpu = countCpu(server.pid)
       try {
         const way = await portOf(server)
-        for (const { load, rounds } of loads) {
+        for (const { load, rounds, cipher = ownCipher } of tasks) {
           rows.push(...(await compare(ground, { name, port: way.port, cpu }, cipher, load, rounds)))
         }
         way.close()
@@ -198,20 +211,22 @@ async function onEach(
       }
     }
   } finally {
-    for (const { load } of loads) rmSync(join(ground.folder, load.name), { recursive: true, force: true })
+    for (const { load } of tasks) rmSync(join(ground.folder, load.name), { recursive: true, force: true })
   }
   return rows
 }
 
 /** Over loopback. */
 export async function files(ground: Ground, quick: boolean): Promise<FileRow[]> {
-  const loads = [
-    { load: makeBig(ground, quick ? 256 : 1024), rounds: quick ? 3 : 5 },
+  const big = { load: makeBig(ground, quick ? 256 : 1024), rounds: quick ? 3 : 5 }
+  const tasks = [
+    big,
+    { ...big, cipher: 'aes128-gcm@openssh.com' },
     { load: makeSmall(ground, quick ? 1000 : 5000), rounds: quick ? 3 : 7 },
   ]
   const direct = async ({ port }: RunningServer) => ({ port, close() {} })
-  const rows = await onEach(ground, loads, direct)
-  print(`Files over loopback, ${cipher}`, rows)
+  const rows = await onEach(ground, tasks, direct)
+  print('Files over loopback', rows)
   return rows
 }
 
@@ -220,7 +235,7 @@ const delay = 25
 
 /** Over a path with a round trip of 50 ms. */
 export async function far(ground: Ground, quick: boolean): Promise<FileRow[]> {
-  const loads = [
+  const tasks = [
     { load: makeBig(ground, quick ? 128 : 512), rounds: quick ? 1 : 3 },
     { load: makeSmall(ground, quick ? 100 : 200), rounds: 1 },
   ]
@@ -235,7 +250,7 @@ export async function far(ground: Ground, quick: boolean): Promise<FileRow[]> {
     }
     throw new Error('the relay does not start')
   }
-  const rows = await onEach(ground, loads, delayed)
-  print(`Files over a round trip of ${2 * delay} ms, ${cipher}`, rows)
+  const rows = await onEach(ground, tasks, delayed)
+  print(`Files over a round trip of ${2 * delay} ms`, rows)
   return rows
 }
