@@ -250,7 +250,8 @@ export class Authenticator {
   }
 
   /** `Accepted publickey for joe from 10.0.0.1 port 5 ssh2: ED25519 SHA256:…`, as people and programs look for it. */
-  #log({ method, outcome, publicKey, certificate, x509, failures }: AuthenticationAttempt): void {
+  #log(attempt: AuthenticationAttempt): void {
+    const { method, outcome, publicKey, failures } = attempt
     if (method !== 'none') this.#tried = true
     const name = method === 'publickey-hostbound-v00@openssh.com' ? 'publickey' : method
     const submethod = name === 'keyboard-interactive' && this.#host.passwords.kind === 'pam' ? '/pam' : ''
@@ -259,8 +260,7 @@ export class Authenticator {
     const { log } = this.#host
     const say = important ? log.info : log.verbose
     if (say) {
-      const shown = publicKey && { publicKey, ...(certificate && { certificate }), ...(x509 && { x509 }) }
-      const key = shown ? `: ${describeKey(shown, fingerprintKind(this.#options))}` : ''
+      const key = publicKey ? `: ${describeKey({ ...attempt, publicKey }, fingerprintKind(this.#options))}` : ''
       const { address, port } = this.#peer
       const what = `${attemptWords[outcome]} ${sanitize(name, true)}${submethod}`
       say(`${what} for ${this.userText} from ${address} port ${port} ssh2${key}`)

@@ -1,4 +1,5 @@
 import { poly1305 as noblePoly1305 } from '@noble/ciphers/_poly1305.js'
+import { foundOnce } from '../found-once.ts'
 import { chacha20 } from './chacha20.ts'
 import { equalBytes } from './constant-time.ts'
 import { binary } from './wasm/chacha20-poly1305.wasm.ts'
@@ -52,12 +53,7 @@ function instantiate() {
 
 type Instance = NonNullable<ReturnType<typeof instantiate>>
 
-let shared: Instance | 'missing' | undefined
-
-function sharedInstance(): Instance | undefined {
-  shared ??= instantiate() ?? 'missing'
-  return shared === 'missing' ? undefined : shared
-}
+const sharedInstance = foundOnce(instantiate)
 
 /** `key` is 64 bytes, which are kept: the body's key, then the length's. */
 export function chachaPoly(key: Buffer): ChachaPoly {

@@ -1,5 +1,6 @@
 import * as crypto from 'node:crypto'
 import { createRequire } from 'node:module'
+import { foundOnce } from '../found-once.ts'
 import { type RandomSource, randomBytes } from './random.ts'
 import { type WasmConstant, type WasmMemory, wasmInstance } from './wasm/instance.ts'
 import { binary } from './wasm/mlkem.wasm.ts'
@@ -65,12 +66,7 @@ interface Exports extends WasmMemory {
   wipe(): void
 }
 
-let shared: Exports | 'missing' | undefined
-
-function instance(): Exports | undefined {
-  shared ??= wasmInstance<Exports>(binary) ?? 'missing'
-  return shared === 'missing' ? undefined : shared
-}
+const instance = foundOnce(() => wasmInstance<Exports>(binary))
 
 /** Lends the instance, and wipes it. */
 function withInstance<T>(use: (wasm: Exports, at: (place: WasmConstant, length: number) => Buffer) => T): T {

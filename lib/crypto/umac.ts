@@ -1,5 +1,6 @@
 import { createCipheriv } from 'node:crypto'
 import { UsageError } from '../errors.ts'
+import { foundOnce } from '../found-once.ts'
 import { PlainUhash, type Uhash, type UhashKeys } from './umac-plain.ts'
 import { type WasmConstant, type WasmMemory, wasmInstance } from './wasm/instance.ts'
 import { binary } from './wasm/umac.wasm.ts'
@@ -68,7 +69,7 @@ function instantiate() {
 
 type Instance = NonNullable<ReturnType<typeof instantiate>>
 
-let shared: Instance | 'missing' | undefined
+const sharedInstance = foundOnce(instantiate)
 
 class WasmUhash implements Uhash {
   private readonly instance: Instance
@@ -113,8 +114,8 @@ class WasmUhash implements Uhash {
 }
 
 function createUhash(keys: UhashKeys): Uhash {
-  shared ??= instantiate() ?? 'missing'
-  return shared === 'missing' ? new PlainUhash(keys) : new WasmUhash(keys, shared)
+  const instance = sharedInstance()
+  return instance ? new WasmUhash(keys, instance) : new PlainUhash(keys)
 }
 
 /** UMAC (RFC 4418) under one key. */

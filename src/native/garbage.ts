@@ -1,17 +1,13 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import { foundOnce } from '../../lib/found-once.ts'
 import { bytesGivenBack } from '../../lib/wire/room.ts'
 
 /** V8's own `gc`: of all objects, or of the young ones alone. */
 type Collect = (options?: { readonly type: 'minor' }) => void
 
-let known: Collect | 'missing' | undefined
-
 /** Nothing else gets to see it. Undefined where V8 does not allow it. */
-function collector(): Collect | undefined {
-  known ??= find() ?? 'missing'
-  return known === 'missing' ? undefined : known
-}
+const collector = foundOnce(find)
 
 function find(): Collect | undefined {
   try {

@@ -1,4 +1,5 @@
 import { constants } from 'node:os'
+import { foundOnce } from '../../lib/found-once.ts'
 import { foreignFunctions, loadLibc, NativeError } from './ffi.ts'
 
 /** Makes `path` the root directory of this process. Its working directory is to be changed next. @throws NativeError */
@@ -26,13 +27,8 @@ interface DescriptorCalls {
   pipe(ends: number[]): number
 }
 
-let descriptorCalls: DescriptorCalls | 'missing' | undefined
-
 /** Undefined where there is no C library to call. */
-function callsOnDescriptors(): DescriptorCalls | undefined {
-  descriptorCalls ??= bindCalls() ?? 'missing'
-  return descriptorCalls === 'missing' ? undefined : descriptorCalls
-}
+const callsOnDescriptors = foundOnce(bindCalls)
 
 function bindCalls(): DescriptorCalls | undefined {
   try {

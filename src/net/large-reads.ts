@@ -57,8 +57,10 @@ export const largeReadsOf = (stream: Duplex): LargeReads | undefined => known.ge
 
 export const setLargeReads = (stream: Duplex, reads: LargeReads): void => void known.set(stream, reads)
 
-/** Node documents `onread` for every socket; its types have it for those that connect. */
-interface TakingOptions extends SocketConstructorOpts, Pick<ConnectOpts, 'onread'> {
+/** For the making of a socket that reads into memory of ours: Node documents `onread` for all, its types for those that connect. */
+export type ReadingOptions = SocketConstructorOpts & Pick<ConnectOpts, 'onread'>
+
+interface TakingOptions extends ReadingOptions {
   /** What Node's own code hands connections on by. A descriptor would have two owners. */
   readonly handle: object
 }

@@ -1,7 +1,7 @@
-import { type ConnectOpts, Socket, type SocketConstructorOpts } from 'node:net'
+import { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import { resizePipe } from '../native/process.ts'
-import { readMemory, type Take } from './large-reads.ts'
+import { type ReadingOptions, readMemory, type Take } from './large-reads.ts'
 
 /** Bytes of one read. */
 const pieceLength = 256 * 1024
@@ -37,8 +37,6 @@ export function readPipe(fd: number, take: Take, buffer = readMemory(pieceLength
     growing.passed(count)
     return take(buffer.subarray(0, count))
   }
-  // Node documents `onread` for every socket; its types have it for those that connect.
-  const onread: Pick<ConnectOpts, 'onread'> = { onread: { buffer, callback } }
-  const options: SocketConstructorOpts = { fd, readable: true, writable: false, ...onread }
+  const options: ReadingOptions = { fd, readable: true, writable: false, onread: { buffer, callback } }
   return new Socket(options)
 }

@@ -1,8 +1,7 @@
 import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs'
-import type { ConnectOpts, SocketConstructorOpts } from 'node:net'
 import { ReadStream } from 'node:tty'
 import { type ForkOptions, forkPty, resizePty } from '../native/fork-pty.ts'
-import { readMemory } from '../net/large-reads.ts'
+import { type ReadingOptions, readMemory } from '../net/large-reads.ts'
 
 /** What a program on a terminal tells. */
 export interface PseudoTerminalEvents {
@@ -46,9 +45,7 @@ export class PseudoTerminal {
     this.#events = events
     const callback = (count: number): boolean =>
       events.output(this.#memory.subarray(0, readOn(master, this.#memory, count)))
-    // Node documents `onread` for every socket, which its terminals are; its types have it for those that connect.
-    const onread: Pick<ConnectOpts, 'onread'> = { onread: { buffer: this.#memory, callback } }
-    const reading: SocketConstructorOpts = { readable: true, ...onread }
+    const reading: ReadingOptions = { readable: true, onread: { buffer: this.#memory, callback } }
     this.#stream = new ReadStream(master, reading)
     // After a hang-up, a terminal that is read fails with EIO.
     this.#stream.on('error', () => {})

@@ -57,9 +57,6 @@ const escaped = (value: string): string => value.replace(/[,+\\]/g, '\\$&')
 
 export const formatName = ({ parts }: DistinguishedName): string => parts.join(',')
 
-export const namesEqual = (one: DistinguishedName, other: DistinguishedName): boolean =>
-  formatName(one) === formatName(other)
-
 /** A pattern of names: `O=Example,CN=one`, or with `,*` at the end all names that begin so. */
 export type NamePattern = (name: DistinguishedName) => boolean
 
